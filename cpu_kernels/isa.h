@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "cpu_kernels/kernels.h"
+
+namespace baltoro::kernels {
+
+// Ordered bundles of instruction sets that people own; each includes the ones before it.
+//   avx2         AVX2, FMA, F16C, BMI2
+//   avx512       AVX-512 F, BW, DQ, VL
+//   avx512_bf16  + VBMI, BF16
+//   amx          + AMX-TILE, AMX-BF16, granted by the kernel (arch_prctl ARCH_REQ_XCOMP_PERM)
+enum class IsaLevel { scalar, avx2, avx512, avx512_bf16, amx };
+
+std::string_view isa_name(IsaLevel level) noexcept;
+
+// "scalar", "avx2", ...; "auto" is the caller's business.
+Result<IsaLevel> isa_from_name(std::string_view name);
+
+// The best level this CPU and kernel run; asks the kernel for the AMX tile state once (any thread,
+// before the workers start).
+IsaLevel best_isa() noexcept;
+
+// Levels this machine runs, lowest first.
+std::vector<IsaLevel> available_isas();
+
+// The kernels of `level`; precondition: the machine runs it. Valid for the life of the process.
+const Table& table_for(IsaLevel level) noexcept;
+
+}  // namespace baltoro::kernels

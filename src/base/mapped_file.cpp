@@ -1,0 +1,171 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace baltoro {
+namespace {
+
+// What the SIGBUS handler may read: fixed slots of atomics, since a handler can neither lock nor
+// allocate. A checkpoint of this family has at most a few hundred shards.
+struct MappedRange {
+    std::atomic<const std::byte*> data{nullptr};
+    std::atomic<std::size_t> size{0};
+    std::array<char, 256> path{};
+};
+std::array<MappedRange, 1024> g_ranges;
+
+void register_range(const std::byte* data, std::size_t size, const std::string& path) noexcept {
+    for (MappedRange& range : g_ranges) {
+        std::size_t free_slot = 0;
+        if (!range.size.compare_exchange_strong(free_slot, size)) continue;
+        const std::size_t length = std::min(path.size(), range.path.size() - 1);
+        std::memcpy(range.path.data(), path.data() + path.size() - length, length);
+        range.path[length] = '\0';
+        range.data.store(data);
+        return;
+    }
+}
+
+void unregister_range(const std::byte* data) noexcept {
+    for (MappedRange& range : g_ranges) {
+        if (range.data.load() != data) continue;
+        range.data.store(nullptr);
+        range.size.store(0);
+        return;
+    }
+}
+
+void write_text(const char* text) noexcept {
+    const ssize_t ignored = write(STDERR_FILENO, text, std::strlen(text));
+    static_cast<void>(ignored);
+}
+
+void report_vanished_bytes(int signal_number, siginfo_t* info, void* /*context*/) {
+    const auto* address = static_cast<const std::byte*>(info->si_addr);
+    for (const MappedRange& range : g_ranges) {
+        const std::byte* data = range.data.load();
+        if (data == nullptr || address < data || address >= data + range.size.load()) continue;
+        write_text("error: ");
+        write_text(range.path.data());
+        write_text(
+            ": the file shrank or could not be read while it was in use; restore it and start "
+            "again\n");
+        _exit(1);
+    }
+    std::signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+struct stat stat_regular_file(const std::string& path) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) throw system_error(path + ": cannot open", errno);
+    if (S_ISDIR(status.st_mode)) throw Error(path + ": is a directory, expected a regular file");
+    if (!S_ISREG(status.st_mode))
+        throw Error(path + ": is not a regular file (fifo, socket or device)");
+    return status;
+}
+
+// Owns a descriptor for the length of a scope.
+class Descriptor {
+  public:
+    explicit Descriptor(const std::string& path)
+        : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+        if (number_ < 0) throw system_error(path + ": cannot open", errno);
+    }
+    ~Descriptor() { close(number_); }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int number() const noexcept { return number_; }
+
+  private:
+    int number_;
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+    stat_regular_file(path);
+    const Descriptor file(path);
+    struct stat status {};
+    if (fstat(file.number(), &status) != 0) throw system_error(path + ": cannot stat", errno);
+    size_ = static_cast<std::size_t>(status.st_size);
+    if (size_ == 0) return;
+    void* address = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number(), 0);
+    if (address == MAP_FAILED) throw system_error(path + ": cannot map", errno);
+    data_ = static_cast<const std::byte*>(address);
+    register_range(data_, size_, path_);
+}
+
+MappedFile::~MappedFile() {
+    unmap();
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+    if (this == &other) return *this;
+    unmap();
+    path_ = std::move(other.path_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+}
+
+void MappedFile::check_size_unchanged() const {
+    const struct stat status = stat_regular_file(path_);
+    if (static_cast<std::size_t>(status.st_size) == size_) return;
+    throw Error(path_ + ": had " + std::to_string(size_) + " bytes when opened and now has " +
+                std::to_string(status.st_size) + "; restore the file and start again");
+}
+
+void MappedFile::unmap() noexcept {
+    if (data_ == nullptr) return;
+    unregister_range(data_);
+    munmap(const_cast<std::byte*>(data_), size_);
+    data_ = nullptr;
+}
+
+void guard_mapped_files() noexcept {
+    struct sigaction action {};
+    action.sa_sigaction = report_vanished_bytes;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGBUS, &action, nullptr);
+}
+
+std::string read_small_file(const std::string& path, std::size_t limit_bytes) {
+    const struct stat status = stat_regular_file(path);
+    const auto size = static_cast<std::size_t>(status.st_size);
+    if (size > limit_bytes) {
+        throw Error(path + ": has " + std::to_string(size) + " bytes, at most " +
+                    std::to_string(limit_bytes) + " are accepted");
+    }
+    const Descriptor file(path);
+    std::string text(size, '\0');
+    std::size_t done = 0;
+    while (done < size) {
+        const ssize_t n = read(file.number(), text.data() + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) throw system_error(path + ": cannot read", errno);
+        if (n == 0) throw Error(path + ": shrank while it was read");
+        done += static_cast<std::size_t>(n);
+    }
+    return text;
+}
+
+}  // namespace baltoro

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace baltoro::numa {
+
+// One physical core that this process may use.
+struct Core {
+    int node_idx = 0;         // index into Topology::nodes
+    std::vector<int> cpus;    // operating-system numbers of its allowed hardware threads
+    int efficiency_kind = 0;  // 0 = slowest kind; hybrid CPUs have more than one
+};
+
+// One NUMA node with memory.
+struct Node {
+    int os_index = 0;
+    std::uint64_t memory_bytes = 0;
+};
+
+// What hwloc found, as plain data: only CPUs in this process's affinity mask and cgroup count.
+struct Topology {
+    std::vector<Node> nodes;  // at least one
+    std::vector<Core> cores;  // at least one, sorted by node, fastest kind first within a node
+    double cpu_limit = 0;     // CPUs' worth of time the cgroup grants; 0 = unlimited
+    std::uint64_t last_level_cache_bytes = 0;  // of one such cache
+    std::string cpu_model;
+};
+
+// Asks hwloc about this machine. Throws Error if hwloc fails.
+Topology discover_topology();
+
+// The topology of an hwloc synthetic description such as "numa:2 core:4 pu:2", for tests.
+Topology synthetic_topology(const std::string& description);
+
+// Physical cores, one thread each; fewer if the cgroup grants less; at least 1.
+int default_thread_count(const Topology& topology) noexcept;
+
+}  // namespace baltoro::numa
