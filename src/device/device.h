@@ -115,6 +115,9 @@ struct MlaShapes {
 
 // Writes the cache rows of new tokens: cache[position] = (RMSNorm(c; gain), rope(k_pe)) as bf16.
 //   kv     f32 [n_rows, latent_dim]: c, then the unrotated shared key
+//   rope   f32 [n_rows, qk_rope_head_dim / 2, 2]: cosine and sine of every row's angles; pair i of
+//   a
+//          vector, (x[2i], x[2i+1]), becomes (x[2i] cos - x[2i+1] sin, x[2i+1] cos + x[2i] sin)
 //   pages  bf16 [n_pages, kPageTokens, latent_dim], one layer's pages
 struct WriteLatent {
     MlaShapes shapes;
@@ -122,7 +125,7 @@ struct WriteLatent {
     const float* kv;
     const bf16_t* gain;
     double eps;
-    const float* rope_frequencies;  // f32 [qk_rope_head_dim / 2]
+    const float* rope;
     bf16_t* pages;
 };
 
@@ -131,13 +134,14 @@ struct WriteLatent {
 //   out_h = W_UV_h (sum softmax(score) c)
 //   q      f32 [n_rows, n_heads, qk_head_dim], unrotated
 //   kv_b   [n_heads (qk_nope_head_dim + v_head_dim), kv_lora_rank]
+//   rope   as in WriteLatent
 //   dst    bf16 [n_rows, n_heads, v_head_dim]
 struct Attend {
     MlaShapes shapes;
     std::span<const SequenceRows> sequences;
     const float* q;
     Matrix kv_b;
-    const float* rope_frequencies;
+    const float* rope;
     float scale;
     const bf16_t* pages;
     bf16_t* dst;

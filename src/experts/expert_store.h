@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "cpu_kernels/kernels.h"
@@ -13,6 +14,9 @@ struct ExpertWeights {
     kernels::Weight up;
     kernels::Weight down;
 };
+
+// Bytes of an expert's weights and scales.
+std::size_t weight_bytes(const ExpertWeights& expert) noexcept;
 
 // All routed experts of a model. On the mapped path the weights lie in the checkpoint, which must
 // outlive the store. Immutable, any thread.

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "model/model.h"
+
+namespace baltoro {
+
+// One sequence that owns all pages of a model's KV cache. Engine thread only.
+class Session {
+  public:
+    // Called after every prefill chunk with the tokens done and the tokens in all; false stops.
+    using Progress = std::function<bool(int done, int total)>;
+
+    // The model must outlive the session.
+    explicit Session(Model& model);
+
+    // Makes the cache hold exactly `ids`, reusing the longest common prefix with what it holds, and
+    // returns the logits after the last one (f32 [vocab_size], valid until the next step); empty if
+    // `progress` stopped it. Chunks are cut at fixed multiples of the model's max_rows, so a reused
+    // prefix and a cold run give the same tokens. Throws Error if ids are empty, out of range or
+    // too many for the context.
+    std::span<const float> prefill(std::span<const std::int32_t> ids,
+                                   const Progress& progress = {});
+
+    // Appends one token and returns the logits after it. Throws Error if the context is full.
+    std::span<const float> step(std::int32_t id);
+
+    // Tokens in the cache.
+    std::span<const std::int32_t> tokens() const noexcept { return tokens_; }
+    int context_size() const noexcept {
+        return static_cast<int>(page_table_.size()) * device::kPageTokens;
+    }
+
+    // Of the last prefill: tokens computed, the others having been in the cache.
+    int prefilled() const noexcept { return prefilled_; }
+
+  private:
+    std::span<const float> run(std::span<const std::int32_t> ids,
+                               int first_position,
+                               bool wants_logits);
+    void check_ids(std::span<const std::int32_t> ids) const;
+
+    Model& model_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::int32_t> page_table_;
+    int prefilled_ = 0;
+};
+
+}  // namespace baltoro

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "device/device.h"
+#include "model/config.h"
+
+namespace baltoro {
+
+// The buffers of one forward pass, sized once for max_rows tokens. Shapes are [max_rows, ...].
+struct Activations {
+    Activations(const ModelConfig& config, device::Device& device, int max_rows);
+
+    device::Buffer x;           // f32 [hidden]: the residual stream
+    device::Buffer normed;      // bf16 [hidden]
+    device::Buffer normed_f32;  // f32 [hidden]: the router's input
+    device::Buffer rope;        // f32 [qk_rope_head_dim / 2, 2]: cosines and sines of the positions
+    device::Buffer q_latent;    // f32 [q_lora_rank]
+    device::Buffer q_latent_normed;  // bf16 [q_lora_rank]
+    device::Buffer q;                // f32 [heads, qk_head_dim]
+    device::Buffer kv;               // f32 [latent_dim]
+    device::Buffer attended;         // bf16 [heads, v_head_dim]
+    device::Buffer experts_in;       // bf16 [hidden], shared: what the CPU's experts read
+    device::Buffer expert_ids;       // int32 [num_experts_per_tok], shared
+    device::Buffer gains;            // f32 [num_experts_per_tok], shared
+    device::Buffer routed;           // f32 [hidden], shared: what the CPU's experts write
+    device::Buffer head_in;          // bf16 [hidden]: the rows whose logits are wanted
+    device::Buffer logits;           // f32 [vocab_size]
+};
+
+}  // namespace baltoro

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "device/device.h"
+#include "experts/expert_store.h"
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/kv_pages.h"
+#include "model/mla_attention.h"
+#include "model/moe_layer.h"
+#include "model/trace.h"
+#include "model/weights.h"
+#include "numa/team.h"
+
+namespace baltoro {
+
+// The tokens of one step: rows of one or more sequences, each row's cache slot given by its
+// sequence's page table.
+struct Batch {
+    std::span<const std::int32_t> tokens;             // one per row, each in [0, vocab_size)
+    std::span<const device::SequenceRows> sequences;  // cover the rows in order, without gaps
+    std::span<const std::int32_t> logit_rows;         // ascending rows whose logits are wanted
+};
+
+// Sizes a model is built for.
+struct ModelLimits {
+    int max_rows = 512;  // most rows of one step
+    int n_pages = 1;     // of the KV cache
+};
+
+// The forward pass of the DeepSeek-V3 architecture (arXiv 2412.19437): dense parts on a device,
+// routed experts on the CPU's team. Owns the weights' placement, the KV pages and the activations.
+// Engine thread only.
+class Model {
+  public:
+    // Checkpoint, device and team must outlive the model. The checkpoint has passed
+    // check_checkpoint().
+    Model(const ModelConfig& config,
+          const Checkpoint& checkpoint,
+          device::Device& device,
+          numa::Team& team,
+          const kernels::Table& kernels,
+          const ModelLimits& limits);
+
+    // Runs one step and returns the logits, f32 [logit_rows.size(), vocab_size], valid until the
+    // next step. `trace`, if given, is appended to.
+    std::span<const float> forward(const Batch& batch, Trace* trace = nullptr);
+
+    const ModelConfig& config() const noexcept { return config_; }
+    const ModelLimits& limits() const noexcept { return limits_; }
+
+    // Bytes of weights that one decoded token reads: the device's and its routed experts'.
+    std::size_t weight_bytes_per_token() const noexcept;
+
+  private:
+    void normalise(const bf16_t* gain, int n_rows, float* dst_f32, bf16_t* dst_bf16);
+    void write_rope(const Batch& batch);
+    void append_hidden(Trace& trace, int layer_idx, int n_rows);
+    std::span<const float> head(std::span<const std::int32_t> logit_rows);
+
+    ModelConfig config_;
+    ModelLimits limits_;
+    device::Device& device_;
+    ModelWeights weights_;
+    experts::ExpertStore expert_store_;
+    Activations activations_;
+    KvPages kv_pages_;
+    MlaAttention attention_;
+    MoeLayer moe_layer_;
+    std::vector<double> rope_frequencies_;
+    std::vector<float> rope_rows_;  // the step's cosines and sines, on the host
+};
+
+}  // namespace baltoro
