@@ -19,7 +19,7 @@ struct Node {
     std::uint64_t memory_bytes = 0;
 };
 
-// What hwloc found, as plain data: only CPUs in this process's affinity mask and cgroup count.
+// What hwloc found, as plain data: only CPUs in the affinity mask and cgroup count.
 struct Topology {
     std::vector<Node> nodes;  // at least one
     std::vector<Core> cores;  // at least one, sorted by node, fastest kind first within a node
@@ -28,7 +28,8 @@ struct Topology {
     std::string cpu_model;
 };
 
-// Asks hwloc about this machine. Throws Error if hwloc fails.
+// Asks hwloc about this machine, in a few milliseconds. Throws Error if hwloc fails. Call it before
+// a Team pins the calling thread, whose affinity mask counts as the process's.
 Topology discover_topology();
 
 // The topology of an hwloc synthetic description such as "numa:2 core:4 pu:2", for tests.
