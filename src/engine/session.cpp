@@ -9,10 +9,12 @@
 
 namespace baltoro {
 
-Session::Session(Model& model)
-    : model_(model), page_table_(static_cast<std::size_t>(model.limits().n_pages)) {
+Session::Session(Model& model, int context_size)
+    : model_(model),
+      context_size_(context_size > 0 ? context_size : model.limits().n_pages * device::kPageTokens),
+      page_table_(static_cast<std::size_t>(model.limits().n_pages)) {
     std::iota(page_table_.begin(), page_table_.end(), 0);
-    tokens_.reserve(static_cast<std::size_t>(context_size()));
+    tokens_.reserve(static_cast<std::size_t>(context_size_));
 }
 
 void Session::check_ids(std::span<const std::int32_t> ids) const {

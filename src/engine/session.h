@@ -15,8 +15,9 @@ class Session {
     // Called after every prefill chunk with the tokens done and the tokens in all; false stops.
     using Progress = std::function<bool(int done, int total)>;
 
-    // The model must outlive the session.
-    explicit Session(Model& model);
+    // At most `context_size` tokens, or as many as the model has pages for if 0. The model must
+    // outlive the session.
+    explicit Session(Model& model, int context_size = 0);
 
     // Makes the cache hold exactly `ids`, reusing the longest common prefix with what it holds, and
     // returns the logits after the last one (f32 [vocab_size], valid until the next step); empty if
@@ -45,6 +46,7 @@ class Session {
     void check_ids(std::span<const std::int32_t> ids) const;
 
     Model& model_;
+    int context_size_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::int32_t> page_table_;
     int prefilled_ = 0;

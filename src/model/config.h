@@ -48,6 +48,7 @@ struct ModelConfig {
     int max_position_embeddings = 0;
     bool tie_word_embeddings = false;
     bool fp8_blocks = false;         // quantization_config: fp8 with weight_block_size [128, 128]
+    bool int4_groups = false;        // quantization_config: compressed-tensors; cannot be run yet
     std::vector<int> eos_token_ids;  // union of config.json and generation_config.json
     std::optional<int> bos_token_id;
     // generation_config.json, where given.
@@ -66,7 +67,9 @@ struct ModelConfig {
 
 // Reads config.json and, if present, generation_config.json of a checkpoint directory; looks into
 // `text_config` for multimodal checkpoints. For Kimi checkpoints (model_type kimi_k2 / kimi_k25, or
-// the Kimi vocabulary size of 163840) both end tokens 163585 and 163586 are added to eos_token_ids.
+// the Kimi vocabulary size of 163840) both end tokens 163585 and 163586 are added to eos_token_ids,
+// provided the vocabulary has them. int4 checkpoints are read, so that they can be inspected;
+// model/checkpoint_check.h refuses to run them.
 // Throws Error naming file, field, what was found and what is accepted.
 ModelConfig read_model_config(const std::string& directory);
 

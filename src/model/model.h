@@ -37,7 +37,7 @@ struct ModelLimits {
 class Model {
   public:
     // Checkpoint, device and team must outlive the model. The checkpoint has passed
-    // check_checkpoint().
+    // require_complete().
     Model(const ModelConfig& config,
           const Checkpoint& checkpoint,
           device::Device& device,

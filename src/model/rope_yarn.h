@@ -12,6 +12,19 @@ namespace baltoro {
 // between.
 std::vector<double> rope_frequencies(const ModelConfig& config);
 
+// Between these dimension pairs YaRN goes over from the original frequencies to divided ones.
+struct YarnRamp {
+    double low = 0;
+    double high = 0;
+};
+
+// Precondition: config.yarn has a value.
+YarnRamp yarn_ramp(const ModelConfig& config);
+
+// 0.1 mscale_all_dim ln(factor) + 1 under YaRN, else 1. Cosine and sine are not multiplied by
+// anything: a configuration where mscale and mscale_all_dim differ is refused when it is read.
+double yarn_magnitude(const ModelConfig& config);
+
 // Softmax scale: qk_head_dim^-0.5, times (0.1 mscale_all_dim ln(factor) + 1)^2 under YaRN.
 double attention_scale(const ModelConfig& config);
 

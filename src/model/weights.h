@@ -53,7 +53,7 @@ struct ModelWeights {
     std::size_t bytes_per_token() const noexcept;
 };
 
-// Places a checkpoint's weights on the device. Precondition: check_checkpoint() has accepted it, so
+// Places a checkpoint's weights on the device. Precondition: require_complete() has accepted it, so
 // every tensor is present and well-formed. The checkpoint must outlive the result.
 ModelWeights place_weights(const ModelConfig& config,
                            const Checkpoint& checkpoint,

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +11,12 @@
 
 namespace baltoro {
 
+struct CheckpointIndex;
+
 // A directory in the Hugging Face layout: model.safetensors.index.json with shards, or one
 // model.safetensors. Tensors are mapped, never copied. Names are given without a leading
-// "language_model." prefix. Owns the shards; immutable, any thread.
+// "language_model." prefix. Tensors that lie in a shard but not in the index are left out, with one
+// warning. Owns the shards; immutable, any thread.
 class Checkpoint {
   public:
     // Opens every shard and checks index and headers against each other. Throws Error naming file,
@@ -29,7 +32,7 @@ class Checkpoint {
                               DType dtype,
                               std::initializer_list<std::int64_t> shape) const;
 
-    // The shard that holds the tensor, for messages; empty if absent.
+    // The path of the shard that holds the tensor, for messages; empty if absent.
     std::string shard_of(std::string_view name) const;
 
     const std::string& directory() const noexcept { return directory_; }
@@ -40,10 +43,11 @@ class Checkpoint {
     std::uint64_t total_bytes() const noexcept;
 
   private:
+    void add_tensors(const CheckpointIndex* index);
+
     std::string directory_;
     std::vector<SafetensorsFile> shards_;
     std::map<std::string, TensorView, std::less<>> tensors_;
-    std::map<std::string, std::size_t, std::less<>> shard_idx_;
 };
 
 }  // namespace baltoro

@@ -43,8 +43,11 @@ class SafetensorsFile {
     std::vector<TensorEntry> entries_;
 };
 
-// A tensor to be written: its bytes are asked for in order, in slices, so that nothing large is
-// held.
+// Slices in which the bytes of a tensor are asked for when it is written.
+constexpr std::uint64_t kTensorSliceBytes = std::uint64_t{4} << 20;
+
+// A tensor to be written: its bytes are asked for in slices that begin at multiples of
+// kTensorSliceBytes, so that nothing large is held.
 struct TensorToWrite {
     std::string name;
     DType dtype = DType::f32;
@@ -54,8 +57,9 @@ struct TensorToWrite {
     std::function<void(std::uint64_t offset, std::span<std::byte> dst)> fill;
 };
 
-// Writes a safetensors file with `n_threads` writers. The file appears under its name only when
-// complete. Throws Error.
+// Writes a safetensors file with `n_threads` writers. Tensors of wide elements come first,
+// otherwise in the order given, so every tensor is aligned to its element. The file appears under
+// its name only when complete. Throws Error, and what `fill` throws.
 void write_safetensors(const std::string& path,
                        const std::vector<TensorToWrite>& tensors,
                        int n_threads = 1);

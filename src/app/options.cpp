@@ -1,0 +1,198 @@
+#include "app/options.h"
+
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+namespace baltoro {
+namespace {
+
+void add_model(CLI::App& app, std::string& model_dir) {
+    app.add_option("--model", model_dir, "Directory of the checkpoint, as downloaded from the hub")
+        ->required()
+        ->type_name("DIR");
+}
+
+void add_runtime(CLI::App& app, RuntimeOptions& options) {
+    add_model(app, options.model_dir);
+    app.add_option("--ctx-size", options.context_size,
+                   "Tokens of context; 0 (default): the checkpoint's max_position_embeddings")
+        ->check(CLI::Range(0, 1 << 24))
+        ->type_name("N");
+    app.add_option("--threads", options.threads,
+                   "Worker threads; 0 (default): one per physical core")
+        ->check(CLI::Range(0, 1024))
+        ->type_name("N");
+    app.add_option("--isa", options.isa,
+                   "Instruction set: auto (default, the best this machine runs), scalar, avx2, "
+                   "avx512, avx512_bf16, amx")
+        ->type_name("LEVEL");
+    app.add_option("--device", options.device, "Where the dense part runs: auto (default) or cpu")
+        ->check(CLI::IsMember({"auto", "cpu"}))
+        ->type_name("NAME");
+    app.add_option("--chunk", options.chunk, "Most tokens of one prefill step; default 512")
+        ->check(CLI::Range(1, 1 << 16))
+        ->type_name("N");
+}
+
+CLI::App* add_run(CLI::App& app, RunCommand& command) {
+    CLI::App* run = app.add_subcommand("run", "Answer one prompt, or chat when no prompt is given")
+                        ->group("Run a model");
+    add_runtime(*run, command.runtime);
+    auto* prompt =
+        run->add_option("--prompt", command.prompt, "The user's message")->type_name("TEXT");
+    run->add_option("--prompt-file", command.prompt_file,
+                    "Read the user's message from a file (- is standard input)")
+        ->excludes(prompt)
+        ->type_name("FILE");
+    run->add_option("--system", command.system, "System message; default: the chat template's own")
+        ->type_name("TEXT");
+    run->add_flag("--raw", command.raw,
+                  "Continue the prompt as plain text, without the chat template");
+    run->add_option("-n,--max-tokens", command.max_tokens,
+                    "Most tokens of an answer; 0 (default): until the model stops")
+        ->check(CLI::Range(0, 1 << 24))
+        ->type_name("N");
+    run->add_option("--temperature", command.temperature,
+                    "0 is greedy; default: the checkpoint's, else 0.6")
+        ->type_name("T");
+    run->add_option("--top-p", command.top_p,
+                    "Most likely tokens up to this probability; default: the checkpoint's, else 1")
+        ->type_name("P");
+    run->add_option("--top-k", command.top_k,
+                    "Only the K most likely tokens; 0: all; default: the checkpoint's, else 0")
+        ->type_name("K");
+    run->add_option("--min-p", command.min_p,
+                    "Drop tokens below M times the largest probability; default 0")
+        ->type_name("M");
+    run->add_option("--seed", command.seed, "Seed of the draw; default: another one every time")
+        ->type_name("S");
+    run->add_option("--stats", command.stats_file, "Write the speed figures as JSON")
+        ->type_name("FILE");
+    return run;
+}
+
+CLI::App* add_eval(CLI::App& app, EvalCommand& command) {
+    CLI::App* eval =
+        app.add_subcommand(
+               "eval",
+               "Logits, hidden states and routed experts of given tokens, or a text's perplexity")
+            ->group("Run a model");
+    add_runtime(*eval, command.runtime);
+    auto* tokens = eval->add_option("--tokens", command.tokens_file, "JSON list of token ids")
+                       ->type_name("FILE.json");
+    auto* text =
+        eval->add_option("--text", command.text_file, "Print the perplexity of this text instead")
+            ->type_name("FILE");
+    tokens->excludes(text);
+    eval->add_option("--out", command.out_file,
+                     "Write logits [T, vocab], hidden [L, T, H], routed_experts [L_moe, T, k]")
+        ->needs(tokens)
+        ->type_name("FILE.safetensors");
+    eval->add_flag("--reference", command.reference,
+                   "Run the double-precision reference model instead");
+    return eval;
+}
+
+CLI::App* add_tokenize(CLI::App& app, TokenizeCommand& command) {
+    CLI::App* tokenize =
+        app.add_subcommand("tokenize",
+                           "Token ids of a text (argument or standard input), or the text of ids")
+            ->group("Look inside");
+    add_model(*tokenize, command.model_dir);
+    tokenize->add_flag(
+        "--special", command.special,
+        "Spellings of special tokens in the text become their ids (default: plain text)");
+    auto* ids = tokenize->add_option("--ids", command.ids, "Print the text of these ids: 1,2,3")
+                    ->type_name("LIST");
+    tokenize->add_option("text", command.text, "The text; default: standard input")->excludes(ids);
+    return tokenize;
+}
+
+CLI::App* add_render(CLI::App& app, RenderCommand& command) {
+    CLI::App* render =
+        app.add_subcommand("render", "The exact prompt of a conversation")->group("Look inside");
+    add_model(*render, command.model_dir);
+    render->add_option("--messages", command.messages_file, "JSON list of messages")
+        ->required()
+        ->type_name("FILE.json");
+    render
+        ->add_option("--tools", command.tools_file, "JSON list of tool declarations; default: none")
+        ->type_name("FILE.json");
+    render->add_flag("--no-generation-prompt", command.no_generation_prompt,
+                     "End after the last message (default: open the answer)");
+    render->add_flag("--no-thinking", command.no_thinking,
+                     "K2.5 in instant mode (default: thinking)");
+    return render;
+}
+
+CLI::App* add_inspect(CLI::App& app, InspectCommand& command) {
+    CLI::App* inspect =
+        app.add_subcommand("inspect", "Configuration, sizes and completeness of a checkpoint")
+            ->group("Look inside");
+    add_model(*inspect, command.model_dir);
+    inspect->add_flag("--json", command.json, "Print JSON (default: text)");
+    return inspect;
+}
+
+CLI::App* add_make_model(CLI::App& app, MakeModelCommand& command) {
+    CLI::App* make =
+        app.add_subcommand("make-model", "Write a random checkpoint in the Hugging Face layout")
+            ->group("Make");
+    make->add_option(
+            "--shape", command.shape,
+            "k2-tiny, k2-mini (3.1 GB), k2-layer (true dimensions, few layers) or k2 (1 TB)")
+        ->required()
+        ->type_name("NAME");
+    make->add_option("--out", command.out_dir, "New or empty directory")
+        ->required()
+        ->type_name("DIR");
+    make->add_option("--seed", command.seed, "Seed of the values; default 1")->type_name("N");
+    make->add_option("--layers", command.layers, "Layers in all; 0 (default): the shape's own")
+        ->check(CLI::Range(0, 1000))
+        ->type_name("N");
+    make->add_option("--experts", command.experts,
+                     "Routed experts per layer; 0 (default): the shape's own")
+        ->check(CLI::Range(0, 100000))
+        ->type_name("N");
+    make->add_option("--threads", command.threads, "Writers; 0 (default): one per core")
+        ->check(CLI::Range(0, 1024))
+        ->type_name("N");
+    return make;
+}
+
+}  // namespace
+
+Command parse_command_line(int argc, const char* const* argv, std::string_view version_text) {
+    CLI::App app("Baltoro serves Kimi-K2 from one workstation.", "baltoro");
+    app.set_version_flag("--version", std::string(version_text),
+                         "Version, commit and compiled instruction sets");
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(38);
+    RunCommand run;
+    EvalCommand eval;
+    TokenizeCommand tokenize;
+    RenderCommand render;
+    InspectCommand inspect;
+    MakeModelCommand make_model;
+    const CLI::App* run_app = add_run(app, run);
+    const CLI::App* eval_app = add_eval(app, eval);
+    const CLI::App* tokenize_app = add_tokenize(app, tokenize);
+    const CLI::App* render_app = add_render(app, render);
+    const CLI::App* inspect_app = add_inspect(app, inspect);
+    add_make_model(app, make_model);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return Finished{app.exit(error, std::cout, std::cerr) == 0 ? 0 : 1};
+    }
+    if (run_app->parsed()) return run;
+    if (eval_app->parsed()) return eval;
+    if (tokenize_app->parsed()) return tokenize;
+    if (render_app->parsed()) return render;
+    if (inspect_app->parsed()) return inspect;
+    return make_model;
+}
+
+}  // namespace baltoro

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace baltoro {
+
+// Where and how a model runs; shared by the subcommands that load one.
+struct RuntimeOptions {
+    std::string model_dir;
+    std::string device = "auto";  // auto, cpu
+    std::string isa = "auto";     // auto, or a level's name
+    int threads = 0;              // 0: one per physical core
+    int context_size = 0;         // 0: the checkpoint's max_position_embeddings
+    int chunk = 512;              // most rows of one step
+};
+
+struct RunCommand {
+    RuntimeOptions runtime;
+    std::optional<std::string> prompt;
+    std::string prompt_file;
+    std::string system;
+    bool raw = false;
+    int max_tokens = 0;
+    std::optional<double> temperature;
+    std::optional<double> top_p;
+    std::optional<int> top_k;
+    double min_p = 0.0;
+    std::optional<std::uint64_t> seed;
+    std::string stats_file;
+};
+
+struct EvalCommand {
+    RuntimeOptions runtime;
+    std::string tokens_file;
+    std::string text_file;
+    std::string out_file;
+    bool reference = false;
+};
+
+struct TokenizeCommand {
+    std::string model_dir;
+    std::optional<std::string> text;  // absent: standard input
+    std::optional<std::string> ids;
+    bool special = false;
+};
+
+struct RenderCommand {
+    std::string model_dir;
+    std::string messages_file;
+    std::string tools_file;
+    bool no_generation_prompt = false;
+    bool no_thinking = false;
+};
+
+struct InspectCommand {
+    std::string model_dir;
+    bool json = false;
+};
+
+struct MakeModelCommand {
+    std::string shape;
+    std::string out_dir;
+    std::uint64_t seed = 1;
+    int layers = 0;   // 0: the shape's own
+    int experts = 0;  // 0: the shape's own
+    int threads = 0;  // 0: one per core
+};
+
+// The command line was answered already (--help, --version) or refused; the process ends with this.
+struct Finished {
+    int exit_code = 0;
+};
+
+using Command = std::variant<Finished,
+                             RunCommand,
+                             EvalCommand,
+                             TokenizeCommand,
+                             RenderCommand,
+                             InspectCommand,
+                             MakeModelCommand>;
+
+// Reads the command line. Prints help, version or one line on what is wrong itself.
+Command parse_command_line(int argc, const char* const* argv, std::string_view version_text);
+
+}  // namespace baltoro

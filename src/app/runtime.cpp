@@ -1,0 +1,86 @@
+#include "app/runtime.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "device/cpu_device.h"
+#include "model/checkpoint_check.h"
+#include "numa/bandwidth.h"
+#include "numa/topology.h"
+#include "weights/load_progress.h"
+
+namespace baltoro {
+namespace {
+
+kernels::IsaLevel choose_isa(const std::string& name) {
+    if (name == "auto") return kernels::best_isa();
+    const Result<kernels::IsaLevel> level = kernels::isa_from_name(name);
+    if (!level) throw Error("--isa: " + level.error());
+    if (*level > kernels::best_isa())
+        throw Error(fmt::format("--isa {}: this machine runs up to {}", name,
+                                kernels::isa_name(kernels::best_isa())));
+    return *level;
+}
+
+int choose_context(const RuntimeOptions& options, const ModelConfig& config) {
+    const int longest = config.max_position_embeddings;
+    if (options.context_size > longest)
+        throw Error(
+            fmt::format("--ctx-size {}: the checkpoint goes up to {} (max_position_embeddings)",
+                        options.context_size, longest));
+    return options.context_size == 0 ? longest : options.context_size;
+}
+
+// Brings the weights that the model uses into memory, with progress.
+void load_weights(const Checkpoint& checkpoint, const ModelConfig& config, int n_threads) {
+    ProgressDisplay display("weights", isatty(STDERR_FILENO) != 0);
+    load_into_page_cache(
+        checkpoint, [&](std::string_view name) { return is_used(config, name); },
+        n_threads, [&](const LoadProgress& progress) { display.show(progress); });
+}
+
+}  // namespace
+
+Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
+    const kernels::IsaLevel isa = choose_isa(options.isa);
+    const auto begin = std::chrono::steady_clock::now();
+    ModelConfig config = read_model_config(options.model_dir);
+    const int context = choose_context(options, config);
+    Runtime runtime{std::move(config),
+                    Checkpoint(options.model_dir),
+                    isa,
+                    {},
+                    0.0,
+                    {},
+                    {},
+                    {},
+                    {},
+                    context,
+                    0.0};
+    require_complete(runtime.config, runtime.checkpoint);
+    if (text_files == TextFiles::required) {
+        runtime.tokenizer.emplace(Tokenizer::from_directory(options.model_dir));
+        runtime.chat_format = chat_format_of(options.model_dir);
+    }
+    const numa::Topology topology = numa::discover_topology();
+    const int n_threads =
+        options.threads > 0 ? options.threads : numa::default_thread_count(topology);
+    runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
+    load_weights(runtime.checkpoint, runtime.config, n_threads);
+    runtime.device = std::make_unique<device::CpuDevice>(*runtime.team, isa);
+    const ModelLimits limits{std::min(options.chunk, context),
+                             (context + device::kPageTokens - 1) / device::kPageTokens};
+    runtime.model = std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device,
+                                            *runtime.team, kernels::table_for(isa), limits);
+    runtime.load_s =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    runtime.read_bytes_per_s = numa::measure_read_bandwidth(*runtime.team, topology);
+    return runtime;
+}
+
+}  // namespace baltoro

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace baltoro {
+
+// "baltoro 0.1.0 (commit abc123), compiled for scalar avx2 ...": the text of --version.
+std::string version_text();
+
+}  // namespace baltoro
