@@ -10,7 +10,8 @@ namespace {
 
 float weight_at(const Weight& w, int i, int j) noexcept {
     const ptrdiff_t at = i * w.stride + j;
-    if (w.format == WeightFormat::bf16) return float_from_bf16(static_cast<const bf16_t*>(w.data)[at]);
+    if (w.format == WeightFormat::bf16)
+        return float_from_bf16(static_cast<const bf16_t*>(w.data)[at]);
     return float_from_e4m3(static_cast<const e4m3_t*>(w.data)[at]);
 }
 
@@ -25,7 +26,9 @@ struct Activations {
     const bf16_t* x;
     int group;
     ptrdiff_t group_stride;
-    float at(int j) const noexcept { return float_from_bf16(x[j / group * group_stride + j % group]); }
+    float at(int j) const noexcept {
+        return float_from_bf16(x[j / group * group_stride + j % group]);
+    }
 };
 
 // sum_j x[j] * w[i, j], the scale applied once per block.
@@ -34,15 +37,24 @@ float dot(const Weight& w, int i, const Activations& x) noexcept {
     for (int begin = 0; begin < w.k; begin += kScaleBlock) {
         const int end = begin + kScaleBlock < w.k ? begin + kScaleBlock : w.k;
         float sum = 0.0f;
-        for (int j = begin; j < end; j++) sum += x.at(j) * weight_at(w, i, j);
+        for (int j = begin; j < end; j++)
+            sum += x.at(j) * weight_at(w, i, j);
         total += sum * scale_of(w, i, begin);
     }
     return total;
 }
 
-float gated(float gate, float up) noexcept { return gate / (1.0f + __builtin_expf(-gate)) * up; }
+float gated(float gate, float up) noexcept {
+    return gate / (1.0f + __builtin_expf(-gate)) * up;
+}
 
-void put(float value, int r, int i, float* dst, ptrdiff_t dst_stride, const float* gain, const int32_t* dst_row) noexcept {
+void put(float value,
+         int r,
+         int i,
+         float* dst,
+         ptrdiff_t dst_stride,
+         const float* gain,
+         const int32_t* dst_row) noexcept {
     if (gain == nullptr) {
         dst[r * dst_stride + i] = value;
     } else {
@@ -69,7 +81,8 @@ void rows_gate_up_scalar(const RowsGateUp& args) noexcept {
     for (int r = 0; r < args.n_rows; r++) {
         const Activations x{args.x + r * args.x_stride, args.gate.k + 1, 0};
         for (int i = args.range.begin; i < args.range.end; i++)
-            args.dst[r * args.dst_stride + i] = bf16_from_float(gated(dot(args.gate, i, x), dot(args.up, i, x)));
+            args.dst[r * args.dst_stride + i] =
+                bf16_from_float(gated(dot(args.gate, i, x), dot(args.up, i, x)));
     }
 }
 
@@ -77,11 +90,13 @@ void transposed_product_scalar(const TransposedProduct& args) noexcept {
     for (int r = 0; r < args.n_rows; r++) {
         float* dst = args.dst + r * args.dst_stride;
         if (!args.accumulate) {
-            for (int j = 0; j < args.w.k; j++) dst[j] = 0.0f;
+            for (int j = 0; j < args.w.k; j++)
+                dst[j] = 0.0f;
         }
         for (int i = args.range.begin; i < args.range.end; i++) {
             const float x = args.x[r * args.x_stride + i - args.range.begin];
-            for (int j = 0; j < args.w.k; j++) dst[j] += x * (weight_at(args.w, i, j) * scale_of(args.w, i, j));
+            for (int j = 0; j < args.w.k; j++)
+                dst[j] += x * (weight_at(args.w, i, j) * scale_of(args.w, i, j));
         }
     }
 }
@@ -93,7 +108,8 @@ void router_product_scalar(const RouterProduct& args) noexcept {
             float sum = 0.0f;
             for (int j = 0; j < args.k; j++) {
                 const ptrdiff_t at = static_cast<ptrdiff_t>(i) * args.k + j;
-                sum += x[j] * (args.w_f32 != nullptr ? args.w_f32[at] : float_from_bf16(args.w_bf16[at]));
+                sum += x[j] *
+                       (args.w_f32 != nullptr ? args.w_f32[at] : float_from_bf16(args.w_bf16[at]));
             }
             args.dst[static_cast<ptrdiff_t>(r) * args.n + i] = sum;
         }
@@ -105,7 +121,8 @@ void pack_panel_scalar(const PackPanel& args) noexcept {
         for (int r = 0; r < kPanelRows; r++) {
             const bool is_inside = r < args.n_rows && j < args.k;
             const ptrdiff_t row = is_inside && args.row != nullptr ? args.row[r] : r;
-            args.panel[(j / 2 * kPanelRows + r) * 2 + j % 2] = is_inside ? args.x[row * args.x_stride + j] : bf16_t{0};
+            args.panel[(j / 2 * kPanelRows + r) * 2 + j % 2] =
+                is_inside ? args.x[row * args.x_stride + j] : bf16_t{0};
         }
     }
 }
@@ -122,14 +139,18 @@ void panels_gate_up_scalar(const PanelsGateUp& args) noexcept {
     const int n_panels = (args.n_rows + kPanelRows - 1) / kPanelRows;
     for (int r = 0; r < n_panels * kPanelRows; r++) {
         const Activations x = panel_row(args.panels, args.gate.k, r);
-        bf16_t* panel = args.dst_panels + static_cast<size_t>(r / kPanelRows) * panel_elements(args.gate.n);
+        bf16_t* panel =
+            args.dst_panels + static_cast<size_t>(r / kPanelRows) * panel_elements(args.gate.n);
         for (int i = args.range.begin; i < args.range.end; i++) {
-            const float value = r < args.n_rows ? gated(dot(args.gate, i, x), dot(args.up, i, x)) : 0.0f;
+            const float value =
+                r < args.n_rows ? gated(dot(args.gate, i, x), dot(args.up, i, x)) : 0.0f;
             panel[(i / 2 * kPanelRows + r % kPanelRows) * 2 + i % 2] = bf16_from_float(value);
         }
     }
 }
 
-size_t panel_scratch_bytes_scalar(int /*k*/, int /*n_rows*/) noexcept { return 0; }
+size_t panel_scratch_bytes_scalar(int /*k*/, int /*n_rows*/) noexcept {
+    return 0;
+}
 
 }  // namespace baltoro::kernels

@@ -6,7 +6,8 @@ void rms_norm_scalar(const RmsNorm& args) noexcept {
     for (int r = 0; r < args.n_rows; r++) {
         const float* x = args.src + r * args.src_stride;
         float sum = 0.0f;
-        for (int j = 0; j < args.n; j++) sum += x[j] * x[j];
+        for (int j = 0; j < args.n; j++)
+            sum += x[j] * x[j];
         const float factor = 1.0f / __builtin_sqrtf(sum / static_cast<float>(args.n) + args.eps);
         for (int j = 0; j < args.n; j++) {
             const float y = float_from_bf16(args.gain[j]) * (x[j] * factor);
@@ -22,8 +23,10 @@ void softmax_block_scalar(const SoftmaxBlock& args) noexcept {
         float* s = args.s + r * args.stride;
         const int valid = args.valid[r] < args.n ? args.valid[r] : args.n;
         float max = args.m[r];
-        for (int j = 0; j < valid; j++) max = args.scale * s[j] > max ? args.scale * s[j] : max;
-        for (int j = valid > 0 ? valid : 0; j < args.n; j++) s[j] = 0.0f;
+        for (int j = 0; j < valid; j++)
+            max = args.scale * s[j] > max ? args.scale * s[j] : max;
+        for (int j = valid > 0 ? valid : 0; j < args.n; j++)
+            s[j] = 0.0f;
         args.correction[r] = 1.0f;
         if (valid <= 0) continue;
         args.correction[r] = __builtin_expf(args.m[r] - max);
@@ -38,19 +41,23 @@ void softmax_block_scalar(const SoftmaxBlock& args) noexcept {
 }
 
 void bf16_from_f32_scalar(const float* src, bf16_t* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i++) dst[i] = bf16_from_float(src[i]);
+    for (size_t i = 0; i < n; i++)
+        dst[i] = bf16_from_float(src[i]);
 }
 
 void f32_from_bf16_scalar(const bf16_t* src, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i++) dst[i] = float_from_bf16(src[i]);
+    for (size_t i = 0; i < n; i++)
+        dst[i] = float_from_bf16(src[i]);
 }
 
 void add_scalar(const float* src, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i++) dst[i] += src[i];
+    for (size_t i = 0; i < n; i++)
+        dst[i] += src[i];
 }
 
 void scale_scalar(float factor, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i++) dst[i] *= factor;
+    for (size_t i = 0; i < n; i++)
+        dst[i] *= factor;
 }
 
 }  // namespace baltoro::kernels

@@ -1,0 +1,6 @@
+#include <cstdio>
+#include <string>
+
+#include "model/inspect.h"
+#include "tools/commands.h"
+
