@@ -1,0 +1,24 @@
+#include "experts/expert_store.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace baltoro::experts {
+
+ExpertStore::ExpertStore(int n_moe_layers, int n_experts, std::vector<ExpertWeights> experts)
+    : n_moe_layers_(n_moe_layers), n_experts_(n_experts), experts_(std::move(experts)) {
+    check(n_moe_layers > 0 && n_experts > 0, "a store has layers and experts");
+    check(experts_.size() ==
+              static_cast<std::size_t>(n_moe_layers) * static_cast<std::size_t>(n_experts),
+          "a store has every expert of every layer");
+}
+
+const ExpertWeights& ExpertStore::expert(int moe_layer_idx, int expert_idx) const noexcept {
+    check(moe_layer_idx >= 0 && moe_layer_idx < n_moe_layers_, "the layer is in the store");
+    check(expert_idx >= 0 && expert_idx < n_experts_, "the expert is in the store");
+    return experts_[static_cast<std::size_t>(moe_layer_idx) * static_cast<std::size_t>(n_experts_) +
+                    static_cast<std::size_t>(expert_idx)];
+}
+
+}  // namespace baltoro::experts
