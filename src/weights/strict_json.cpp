@@ -135,6 +135,9 @@ void walk_json(std::string_view text,
                std::string_view source,
                int max_depth,
                const std::function<void(JsonPath, const JsonValue&)>& visit) {
+    // To the parser a zero byte is the end of the text, whatever follows.
+    if (text.find('\0') != text.npos)
+        throw Error(fmt::format("{}: not valid JSON: it holds a zero byte", source));
     Walker walker(source, max_depth, visit);
     nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &walker);
 }
