@@ -5,6 +5,21 @@
 #include "base/check.h"
 
 namespace baltoro::experts {
+namespace {
+
+std::size_t weight_bytes(const kernels::Weight& weight) noexcept {
+    const auto n = static_cast<std::size_t>(weight.n);
+    const auto k = static_cast<std::size_t>(weight.k);
+    if (weight.format == kernels::WeightFormat::bf16) return n * k * sizeof(bf16_t);
+    constexpr std::size_t kBlock = kernels::kScaleBlock;
+    return n * k + (n + kBlock - 1) / kBlock * ((k + kBlock - 1) / kBlock) * sizeof(float);
+}
+
+}  // namespace
+
+std::size_t weight_bytes(const ExpertWeights& expert) noexcept {
+    return weight_bytes(expert.gate) + weight_bytes(expert.up) + weight_bytes(expert.down);
+}
 
 ExpertStore::ExpertStore(int n_moe_layers, int n_experts, std::vector<ExpertWeights> experts)
     : n_moe_layers_(n_moe_layers), n_experts_(n_experts), experts_(std::move(experts)) {
