@@ -122,7 +122,9 @@ TokenTable parse_rank_file(std::string_view text, const std::string& source) {
     std::string scratch;
     for (std::size_t number = 1; !text.empty(); ++number) {
         const std::size_t end = text.find('\n');
-        add_line(text.substr(0, end), Line{source, number}, scratch, ranks);
+        std::string_view line = text.substr(0, end);
+        if (line.ends_with('\r')) line.remove_suffix(1);  // a published rank file ends lines so
+        add_line(line, Line{source, number}, scratch, ranks);
         text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     }
     check_single_bytes(ranks, source);
