@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -35,8 +36,22 @@ class Sampler {
         float value;
         std::int32_t id;
     };
+    static constexpr std::size_t kExponents = 80;  // minus a weight's binary exponent, and more
+
+    // Larger values first, lower ids first on ties.
+    static bool is_before(const Candidate& a, const Candidate& b) noexcept;
+    static std::size_t exponent_of(float weight) noexcept;
+
+    // Each keeps some candidates at the front of `candidates_`; from `weigh` on their values are
+    // weights relative to the largest.
+    std::span<Candidate> take_top_k(std::span<const float> logits) noexcept;
+    std::span<Candidate> weigh(std::span<Candidate> candidates, float largest) noexcept;
+    std::span<Candidate> take_top_p(std::span<Candidate> candidates) noexcept;
+    std::int32_t draw_by_weight(std::span<const Candidate> candidates) noexcept;
+
     SamplingOptions options_;
     Random random_;
+    std::size_t vocab_size_;
     std::vector<Candidate> candidates_;
 };
 
