@@ -49,7 +49,7 @@ constexpr std::uint64_t kTensorSliceBytes = std::uint64_t{4} << 20;
 // A tensor to be written: its bytes are asked for in slices that begin at multiples of
 // kTensorSliceBytes, so that nothing large is held.
 struct TensorToWrite {
-    std::string name;
+    std::string name;  // UTF-8
     DType dtype = DType::f32;
     std::vector<std::int64_t> shape;
     // Fills `dst` with bytes [offset, offset + dst.size()) of the tensor; may run on several

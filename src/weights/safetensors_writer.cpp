@@ -85,8 +85,7 @@ std::vector<Placed> place(const std::string& path, const std::vector<TensorToWri
     std::set<std::string_view> names;
     for (const TensorToWrite& tensor : tensors) {
         if (!names.insert(tensor.name).second || tensor.name == "__metadata__") {
-            throw Error(
-                fmt::format("{}: cannot write two tensors {}", path, in_quotes(tensor.name)));
+            throw Error(fmt::format("{}: the name {} is taken", path, in_quotes(tensor.name)));
         }
         placed.push_back({&tensor, {tensor.name, tensor.dtype, tensor.shape}});
     }
@@ -104,15 +103,14 @@ std::vector<Placed> place(const std::string& path, const std::vector<TensorToWri
 
 // The header with its length in front, padded so that the data section is aligned.
 std::string header_text(const std::vector<Placed>& placed) {
-    nlohmann::ordered_json header;
-    header["__metadata__"]["format"] = "pt";
+    std::string text = std::string(8, '\0') + R"({"__metadata__":{"format":"pt"})";
     for (const Placed& item : placed) {
         const TensorEntry& entry = item.entry;
-        header[entry.name] = {{"dtype", dtype_name(entry.dtype)},
-                              {"shape", entry.shape},
-                              {"data_offsets", {entry.begin, entry.end}}};
+        text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                            nlohmann::json(entry.name).dump(), dtype_name(entry.dtype),
+                            fmt::join(entry.shape, ","), entry.begin, entry.end);
     }
-    std::string text = std::string(8, '\0') + header.dump();
+    text += '}';
     text.resize((text.size() + kDataAlignment - 1) / kDataAlignment * kDataAlignment, ' ');
     const std::uint64_t header_bytes = text.size() - 8;
     for (int i = 0; i < 8; ++i)

@@ -55,7 +55,8 @@ TEST_CASE("quantising keeps every weight within half a step of e4m3") {
     std::uint64_t seed = 1;
     for (const Shape shape :
          {Shape{1, 1}, {1, 129}, {128, 128}, {129, 127}, {200, 300}, {5, 256}}) {
-        const auto [n, k] = shape;
+        const std::int64_t n = shape.n;
+        const std::int64_t k = shape.k;
         CAPTURE(n);
         CAPTURE(k);
         CAPTURE(seed);
@@ -68,15 +69,17 @@ TEST_CASE("quantising keeps every weight within half a step of e4m3") {
         int n_outside = 0;
         for (std::int64_t i = 0; i < n; ++i) {
             for (std::int64_t j = 0; j < k; ++j) {
-                const double scale = q.scales[i / 128 * scale_blocks(k) + j / 128];
+                const auto scale =
+                    static_cast<double>(q.scales[i / 128 * scale_blocks(k) + j / 128]);
                 CHECK(q.scales[i / 128 * scale_blocks(k) + j / 128] ==
                       largest_of_block(src, n, k, i, j) / 448.0f);
                 // Normal codes: 3 mantissa bits, so half a step is at most 2^-4 of the value.
                 // Subnormal ones: half of 2^-9, in units of the scale. Plus roundings in float.
-                const double value = src[i * k + j];
+                const auto value = static_cast<double>(src[i * k + j]);
                 const double bound =
                     std::max(std::fabs(value) / 16.0, scale / 1024.0) * (1 + 4 * 0x1p-23);
-                n_outside += !(std::fabs(double{q.values[i * k + j]} - value) <= bound);
+                n_outside +=
+                    !(std::fabs(static_cast<double>(q.values[i * k + j]) - value) <= bound);
             }
         }
         CHECK(n_outside == 0);
