@@ -35,12 +35,15 @@ constexpr std::array<Sample, 5> kSamples = {{
      "i + 2);  // 0x7fffffff if none\n        if (pair[i] < lowest) lowest = pair[i];\n    }\n\n"
      "def read_config(path: str) -> dict[str, int]:\n    return json.loads(open(path).read())\n"},
     {"Chinese",
-     "冰川长六十三公里，是极地以外最长的冰川之一。登山队要沿着冰碛走一个星期，才能看见他们要攀登的那座山。"
+     "冰川长六十三公里，是极地以外最长的冰川之一。登山队要沿着冰碛走一个星期，才能看见他们要攀登的"
+     "那座山。"
      "搬运工背着所有的物资，从不着急。2024年，共有156支队伍到达大本营。\n"},
     {"Russian",
      "Ледник имеет длину шестьдесят три километра и является одним из самых длинных за пределами "
      "полярных областей. Экспедиции неделю идут по морене, прежде чем увидят гору.\n"},
-    {"emoji", "🏔️ Base camp reached! 🎉🎉 Weather: ☀️ → ❄️ 👩‍🚀 👍🏽 🇵🇰\n"},
+    {"emoji",
+     "🏔️ Base camp reached! 🎉🎉 Weather: ☀️ → ❄️ 👩‍🚀 👍🏽 "
+     "🇵🇰\n"},
 }};
 
 std::string processor_name() {
@@ -80,10 +83,11 @@ void measure(const Tokenizer& tokenizer, std::string_view name, const std::strin
         rates.push_back(static_cast<double>(text.size()) / seconds / 1e6);
     }
     std::sort(rates.begin(), rates.end());
-    fmt::print("{:10} {:5.2f} MB  {:5.2f} bytes/id  median {:6.1f} MB/s  (min {:.1f}, max {:.1f})\n",
-               name, static_cast<double>(text.size()) / 1e6,
-               static_cast<double>(text.size()) / static_cast<double>(n_ids),
-               rates[rates.size() / 2], rates.front(), rates.back());
+    fmt::print(
+        "{:10} {:5.2f} MB  {:5.2f} bytes/id  median {:6.1f} MB/s  (min {:.1f}, max {:.1f})\n", name,
+        static_cast<double>(text.size()) / 1e6,
+        static_cast<double>(text.size()) / static_cast<double>(n_ids), rates[rates.size() / 2],
+        rates.front(), rates.back());
 }
 
 }  // namespace
