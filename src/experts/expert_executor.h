@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "cpu_kernels/kernels.h"
 #include "experts/expert_plan.h"
@@ -42,6 +43,14 @@ class ExpertExecutor {
     ExpertExecutor(numa::Team& team,
                    const kernels::Table& kernels,
                    const ExpertStore& store,
+                   const ExpertShapes& shapes);
+
+    // The experts split over NUMA nodes: node_stores[j] holds slices of the intermediate dimension,
+    // one after the other, for the workers of the team's j-th node (see placement.h). The nodes'
+    // partial sums are added in the order of the nodes. All stores must outlive the executor.
+    ExpertExecutor(numa::Team& team,
+                   const kernels::Table& kernels,
+                   std::span<const ExpertStore> node_stores,
                    const ExpertShapes& shapes);
     ~ExpertExecutor();
 

@@ -17,9 +17,13 @@ int baltoro::testing::n_allocations() {
     return count.load();
 }
 
-void* operator new(std::size_t size_bytes) {
+void* operator new(std::size_t size_bytes, const std::nothrow_t&) noexcept {
     count.fetch_add(1, std::memory_order_relaxed);
-    if (void* memory = std::malloc(size_bytes > 0 ? size_bytes : 1)) return memory;
+    return std::malloc(size_bytes > 0 ? size_bytes : 1);
+}
+
+void* operator new(std::size_t size_bytes) {
+    if (void* memory = operator new(size_bytes, std::nothrow)) return memory;
     throw std::bad_alloc();
 }
 

@@ -110,6 +110,11 @@ void panels_gate_up(const PanelsGateUp& p) noexcept {
     static_cast<float*>(p.scratch)[0] = 1;
 }
 
+void add(const float* src, float* dst, std::size_t n) noexcept {
+    for (std::size_t i = 0; i < n; ++i)
+        dst[i] += src[i];
+}
+
 std::size_t panel_scratch_bytes(int, int) noexcept {
     return 64;
 }
@@ -124,6 +129,7 @@ Table plain_kernels(int panel_min_rows) {
     table.panels_product = panels_product;
     table.panels_gate_up = panels_gate_up;
     table.panel_scratch_bytes = panel_scratch_bytes;
+    table.add = add;
     table.panel_min_rows = panel_min_rows;
     return table;
 }

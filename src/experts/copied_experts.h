@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experts/expert_store.h"
+#include "experts/placement.h"
+#include "numa/arena.h"
+#include "numa/team.h"
+#include "numa/topology.h"
+
+namespace baltoro::experts {
+
+// Called by the copying thread after each layer with the bytes copied so far and in total.
+using CopyProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+
+// The experts of another store, copied to memory of the NUMA nodes that compute them. Owns the
+// copies; the source is not needed afterwards. Immutable, any thread.
+class CopiedExperts {
+  public:
+    // Copies layer by layer with all workers, each node's workers what their node gets. Needs no
+    // memory besides the copies: the source's pages stay clean, so the kernel can drop them, and
+    // `progress` may tell it to. Throws Error if memory does not suffice.
+    CopiedExperts(const ExpertStore& source,
+                  const Placement& placement,
+                  const numa::Topology& topology,
+                  numa::Team& team,
+                  const CopyProgress& progress = {});
+
+    // One store per node of the placement: the node's slices, and no data for an expert that lives
+    // elsewhere.
+    std::span<const ExpertStore> node_stores() const noexcept { return stores_; }
+
+    // What the machine did not grant, one line each, for the log.
+    std::vector<std::string> fallbacks() const;
+
+  private:
+    std::vector<numa::Arena> arenas_;
+    std::vector<ExpertStore> stores_;
+};
+
+}  // namespace baltoro::experts
