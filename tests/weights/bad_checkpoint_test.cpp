@@ -146,3 +146,16 @@ TEST_CASE("a shard that shrinks after it was opened is refused when it is loaded
             checkpoint, [](std::string_view) { return true; }, 2, [](const LoadProgress&) {});
     });
 }
+
+TEST_CASE("a shard that shrinks while it is loaded is refused, not a crash") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("model.safetensors");
+    write_safetensors(path, {counted_tensor("a", DType::u8, {1 << 20})});
+    const Checkpoint checkpoint(directory.path.string());
+    const auto shrink = [&](std::string_view) {
+        fs::resize_file(path, 10);
+        return true;
+    };
+    check_refused("shard shrinks during loading", {"model.safetensors", "now has 10"},
+                  [&] { load_into_page_cache(checkpoint, shrink, 2, [](const LoadProgress&) {}); });
+}
