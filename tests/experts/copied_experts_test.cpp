@@ -22,7 +22,7 @@ using baltoro::testing::weight_at;
 
 namespace {
 
-constexpr ExpertShapes kShapes{160, 456, 2, 20};  // 2 and 4 scale blocks, the last ones ragged
+constexpr ExpertShapes kShapes{160, 456, 2, 10};  // 2 and 4 scale blocks, the last ones ragged
 constexpr int kMatrix = 160 * 456;
 constexpr int kExperts = 4;
 const std::string kTwoNodes = "numa:2 core:2 pu:1";
@@ -107,7 +107,7 @@ TEST_CASE("progress is told after each layer and ends at the total") {
 TEST_CASE("several nodes compute the experts' weighted sum") {
     for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::fp8_block}) {
         const RandomExperts experts(4, kShapes, 1, kExperts, format);
-        for (const int panel_min_rows : {1, 8, INT32_MAX}) {
+        for (const int panel_min_rows : {1, 5, INT32_MAX}) {
             CAPTURE(panel_min_rows);
             compute(experts, kTwoNodes, 4, panel_min_rows);
             compute(experts, kFourNodes, 4, panel_min_rows);
@@ -117,7 +117,7 @@ TEST_CASE("several nodes compute the experts' weighted sum") {
 
 TEST_CASE("the bits do not depend on the number of workers per node") {
     const RandomExperts experts(5, kShapes, 1, kExperts, WeightFormat::fp8_block);
-    for (const int panel_min_rows : {8, INT32_MAX}) {
+    for (const int panel_min_rows : {5, INT32_MAX}) {
         CAPTURE(panel_min_rows);
         const std::vector<float> two = compute(experts, kTwoNodes, 2, panel_min_rows);
         CHECK(compute(experts, kTwoNodes, 3, panel_min_rows) == two);
