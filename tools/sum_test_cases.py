@@ -10,12 +10,25 @@ import sys
 
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
+UNITTEST = re.compile(r"^Ran (\d+) tests? in [\d.]+s\n\n(?:OK|FAILED)(?: \((.*)\))?", re.M)
+
+
+def unittest_counts(match):
+    """(passed, failed, skipped) of Python's unittest: "FAILED (failures=1, errors=2, skipped=3)"."""
+    parts = dict(re.findall(r"(\w+)=(\d+)", match.group(2) or ""))
+    failed = int(parts.get("failures", 0)) + int(parts.get("errors", 0))
+    skipped = int(parts.get("skipped", 0))
+    return int(match.group(1)) - failed - skipped, failed, skipped
+
 
 def counts_of(entry):
     """(passed, failed, skipped) of one test of a meson log."""
     match = DOCTEST.search(entry.get("stdout", ""))
     went_well = entry["result"] in ("OK", "EXPECTEDFAIL")
     if match is None:
+        by_unittest = UNITTEST.search(entry.get("stderr", "") + entry.get("stdout", ""))
+        if by_unittest:
+            return unittest_counts(by_unittest)
         if entry["result"] == "SKIP":
             return 0, 0, 1
         return (1, 0, 0) if went_well else (0, 1, 0)

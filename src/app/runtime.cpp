@@ -40,8 +40,8 @@ int choose_context(const RuntimeOptions& options, const ModelConfig& config) {
 void load_weights(const Checkpoint& checkpoint, const ModelConfig& config, int n_threads) {
     ProgressDisplay display("weights", isatty(STDERR_FILENO) != 0);
     load_into_page_cache(
-        checkpoint, [&](std::string_view name) { return is_used(config, name); },
-        n_threads, [&](const LoadProgress& progress) { display.show(progress); });
+        checkpoint, [&](std::string_view name) { return is_used(config, name); }, n_threads,
+        [&](const LoadProgress& progress) { display.show(progress); });
 }
 
 }  // namespace

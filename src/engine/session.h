@@ -32,9 +32,7 @@ class Session {
 
     // Tokens in the cache.
     std::span<const std::int32_t> tokens() const noexcept { return tokens_; }
-    int context_size() const noexcept {
-        return static_cast<int>(page_table_.size()) * device::kPageTokens;
-    }
+    int context_size() const noexcept { return context_size_; }
 
     // Of the last prefill: tokens computed, the others having been in the cache.
     int prefilled() const noexcept { return prefilled_; }
