@@ -1,0 +1,7 @@
+#include "cpu_kernels/levels.h"
+
+namespace baltoro::kernels::avx2 {
+
+void install(Table&) noexcept {}
+
+}  // namespace baltoro::kernels::avx2
