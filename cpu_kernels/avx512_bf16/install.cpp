@@ -1,7 +1,15 @@
+#include "cpu_kernels/avx512_bf16/kernels.h"
 #include "cpu_kernels/levels.h"
 
 namespace baltoro::kernels::avx512_bf16 {
 
-void install(Table&) noexcept {}
+void install(Table& table) noexcept {
+    table.rows_product = rows_product;
+    table.rows_gate_up = rows_gate_up;
+    table.panels_product = panels_product;
+    table.panels_gate_up = panels_gate_up;
+    table.panel_scratch_bytes = panel_scratch_bytes;
+    table.panel_min_rows = 8;
+}
 
 }  // namespace baltoro::kernels::avx512_bf16
