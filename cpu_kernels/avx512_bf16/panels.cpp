@@ -52,7 +52,10 @@ struct Level {
     }
 
     // 24 accumulators in each shape, enough to cover the latency and leave room for operands.
-    static void multiply(const DecodedBlock& block,
+    struct Context {};
+
+    static void multiply(Context&,
+                         const DecodedBlock& block,
                          const PanelGroup& panels,
                          PanelScratch& scratch) noexcept {
         switch (panels.n_panels) {

@@ -11,19 +11,6 @@ inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 }
 
-// 512 bytes ahead kept most misses in flight (27.4 of 32 GB/s read on two Zen 4 cores); past the
-// row's end the row that follows the group is touched, or short rows would stall at each start.
-constexpr ptrdiff_t kPrefetchBytes = 512;
-
-template <WeightFormat F>
-void prefetch_block(const uint8_t* row, const uint8_t* next, ptrdiff_t j, ptrdiff_t k) {
-    constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
-    const ptrdiff_t at = j * kBytes + kPrefetchBytes;
-    const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
-    for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
-}
-
 struct Level {
     static constexpr int kMaxSharing = kRowBlock;
     static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : sharing <= 4 ? 2 : 1; }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "cpu_kernels/amx/kernels.h"
 #include "cpu_kernels/isa.h"
 
 namespace baltoro::kernels {
@@ -51,6 +52,12 @@ std::vector<CheckedLevel> checked_levels() {
     std::vector<CheckedLevel> levels;
     for (const IsaLevel level : available_isas())
         levels.push_back({std::string(isa_name(level)), table_for(level)});
+    if (best_isa() >= IsaLevel::avx512_bf16) {
+        Table emulated = table_for(IsaLevel::avx512_bf16);
+        emulated.panels_product = amx_emulated::panels_product;
+        emulated.panels_gate_up = amx_emulated::panels_gate_up;
+        levels.push_back({"amx emulated", emulated});
+    }
     return levels;
 }
 
