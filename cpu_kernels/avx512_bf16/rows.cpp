@@ -12,8 +12,8 @@ inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
 }
 
 struct Level {
-    static constexpr int kMaxSharing = kRowBlock;
-    static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : sharing <= 4 ? 2 : 1; }
+    static constexpr int kMaxSharing = 4;
+    static constexpr int slice(int sharing) { return sharing <= 4 ? 4 : 2; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         silu_times(gate, up, dst, n);

@@ -30,6 +30,7 @@ constexpr char kHelp[] =
     "  --samples N     samples of each figure, the median counts (default: 3)\n"
     "  --clock wall|cpu  cpu counts the threads' own time, for a machine that does other work at\n"
     "                  the same time (default: wall)\n"
+    "  --op TEXT       only operations whose name contains it (default: all)\n"
     "  --pages 2m|4k   page size of the weights (default: both)\n";
 
 constexpr int kHidden = 7168;
@@ -44,6 +45,7 @@ struct Options {
     size_t pool_mb = 1024;
     int n_samples = 3;
     Clock clock = Clock::wall;
+    std::string op;
     std::vector<std::string> pages = {"2m", "4k"};
 };
 
@@ -66,6 +68,8 @@ Options parse(int argc, char** argv) {
             o.n_samples = std::stoi(value);
         else if (name == "--clock")
             o.clock = value == "cpu" ? Clock::cpu : Clock::wall;
+        else if (name == "--op")
+            o.op = value;
         else if (name == "--pages")
             o.pages = {value};
         else
@@ -203,6 +207,7 @@ nlohmann::json measure(const Options& o, const std::string& pages, double& read,
     Bench bench(o, pool);
     nlohmann::json results = nlohmann::json::array();
     for (const Op& op : ops_of(o.isa)) {
+        if (std::string(op.name).find(o.op) == std::string::npos) continue;
         // Measured beside each figure, because a shared machine's bandwidth and clock drift.
         std::vector<double> reads;
         std::vector<double> peaks;

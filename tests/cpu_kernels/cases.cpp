@@ -102,7 +102,7 @@ double WeightCase::at(int i, int j) const {
     if (format == WeightFormat::bf16) {
         bf16_t value;
         std::memcpy(&value, bytes.data() + misaligned + 2 * element, sizeof value);
-        return float_from_bf16(value);
+        return static_cast<double>(float_from_bf16(value));
     }
     const size_t block = static_cast<size_t>(i / 128) * ((k + 127) / 128) + j / 128;
     return e4m3_value(bytes[misaligned + element]) * static_cast<double>(scales[block]);

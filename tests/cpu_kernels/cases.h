@@ -47,7 +47,9 @@ struct ActivationCase {
     ptrdiff_t stride;
     ActivationCase(int n_rows, int k, uint64_t seed);
     const bf16_t* data() const { return values.data() + 1; }
-    double at(int r, int j) const { return float_from_bf16(data()[r * stride + j]); }
+    double at(int r, int j) const {
+        return static_cast<double>(float_from_bf16(data()[r * stride + j]));
+    }
 };
 
 // A sum in double and how far an f32 sum of it in any order may lie from it.
