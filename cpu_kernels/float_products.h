@@ -72,7 +72,7 @@ void float_dots(
             x_at[r] = x.x + r * x.stride + j;
         for (int s = 0; s < W; ++s) {
             w_at[s] = rows.row[s0 + s] + j * kBytes;
-            prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], j, rows.k);
+            prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
         }
         block_dots<V, F, W, R>(w_at, x_at, block);
         add_block(block, static_cast<int>(j / kScaleBlock));

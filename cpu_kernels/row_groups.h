@@ -14,7 +14,7 @@ namespace baltoro::kernels {
 namespace {
 
 constexpr int kGroup = 4;     // weight rows read side by side
-constexpr int kRowBlock = 8;  // most activation rows that share a decode
+constexpr int kRowBlock = 8;  // activation rows whose sums are kept; four share a decode
 
 // Weight rows to read together, and the rows that follow them (for prefetching).
 struct WeightRows {
@@ -56,16 +56,18 @@ inline void set_rows(WeightRows& rows, int at, const Weight& w, int i, int n, in
 }
 
 // 512 bytes ahead in the row, past its end in the row that follows the group; 1024 was slower by
-// 5 %. Short rows touch the following group throughout, or they would stall at each start.
+// 5 %. Short rows touch the
+// following group throughout, two rows (one page) as one ascending stream: 21 -> 22.7 GB/s at 2 KB.
 constexpr ptrdiff_t kPrefetchBytes = 512;
 constexpr ptrdiff_t kShortRowBytes = 4096;
 
 template <WeightFormat F>
-inline void prefetch_block(const uint8_t* row, const uint8_t* next, ptrdiff_t j, ptrdiff_t k) {
+inline void prefetch_block(
+    const uint8_t* row, const uint8_t* next, int odd, ptrdiff_t j, ptrdiff_t k) {
     constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
     const ptrdiff_t at = j * kBytes + kPrefetchBytes;
     const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
-    if (k * kBytes <= kShortRowBytes) ahead = next + j * kBytes;
+    if (k * kBytes <= kShortRowBytes) ahead = next + (2 * j + odd * kScaleBlock - odd * k) * kBytes;
     for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
 }
@@ -82,9 +84,6 @@ void slice_dots(const WeightRows& rows, const ActivationRows& x, GroupSums& sums
 template <class Level, WeightFormat F, int G>
 void group_dots(const WeightRows& rows, ActivationRows x, int n_rows, GroupSums& sums) noexcept {
     int r = 0;
-    if constexpr (Level::kMaxSharing == kRowBlock) {
-        if (n_rows == kRowBlock) return slice_dots<Level, F, G, kRowBlock>(rows, x, sums, 0);
-    }
     for (; r + 4 <= n_rows; r += 4, x.x += 4 * x.stride)
         slice_dots<Level, F, G, 4>(rows, x, sums, r);
     if (n_rows - r == 3) slice_dots<Level, F, G, 3>(rows, x, sums, r);

@@ -47,7 +47,6 @@ struct Vectors {
 };
 
 struct Level {
-    static constexpr int kMaxSharing = 4;
     static constexpr int slice(int sharing) { return sharing == 1 ? 4 : sharing == 2 ? 2 : 1; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {

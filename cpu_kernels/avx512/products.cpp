@@ -43,8 +43,7 @@ struct Vectors {
 };
 
 struct Level {
-    static constexpr int kMaxSharing = kRowBlock;
-    static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : sharing <= 4 ? 2 : 1; }
+    static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : 2; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         silu_times(gate, up, dst, n);

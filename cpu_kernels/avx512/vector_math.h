@@ -9,7 +9,7 @@ namespace {
 
 // The first n of 16 lanes; n may exceed 16 or be negative.
 inline __mmask16 first_lanes(ptrdiff_t n) {
-    return n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1u);
+    return static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u);
 }
 
 // The first n of 32 lanes.
