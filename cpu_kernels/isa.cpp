@@ -1,10 +1,12 @@
 #include "cpu_kernels/isa.h"
 
+#include <array>
+
+#if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <array>
+#endif
 
 namespace baltoro::kernels {
 namespace {
@@ -12,71 +14,90 @@ namespace {
 constexpr std::array<std::string_view, 5> kNames = {"scalar", "avx2", "avx512", "avx512_bf16",
                                                     "amx"};
 
-struct Registers {
-    unsigned a = 0;
-    unsigned b = 0;
-    unsigned c = 0;
-    unsigned d = 0;
+#if defined(__x86_64__)
+
+struct Cpuid {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
-Registers cpuid(unsigned leaf, unsigned subleaf) noexcept {
-    Registers r;
-    if (__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d) == 0) return {};
+// All zeros where the CPU has no such leaf.
+Cpuid cpuid(unsigned leaf, unsigned subleaf) noexcept {
+    Cpuid r;
+    __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
     return r;
 }
 
-bool has(unsigned value, int bit) noexcept {
-    return ((value >> bit) & 1u) != 0;
+bool has_bits(uint64_t value, uint64_t bits) noexcept {
+    return (value & bits) == bits;
 }
 
-// Which register states the operating system saves (XCR0).
-unsigned long saved_states() noexcept {
-    unsigned low = 0;
-    unsigned high = 0;
+constexpr uint64_t bit(int position) {
+    return uint64_t{1} << position;
+}
+
+// The register states the operating system saves; zero without XSAVE. XGETBV is written out because
+// its intrinsic needs -mxsave.
+uint64_t saved_states() noexcept {
+    if (!has_bits(cpuid(1, 0).ecx, bit(27))) return 0;
+    uint32_t low = 0;
+    uint32_t high = 0;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (static_cast<unsigned long>(high) << 32) | low;
+    return (uint64_t{high} << 32) | low;
 }
 
-// Tile data is large, so Linux grants it per process on request only; CPUID alone is not enough.
-bool request_tile_state() noexcept {
-    constexpr long kRequestXcompPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-    constexpr long kTileData = 18;                    // XFEATURE_XTILEDATA
-    return syscall(SYS_arch_prctl, kRequestXcompPermission, kTileData) == 0;
+constexpr uint64_t kYmmState = 0x06;
+constexpr uint64_t kZmmState = 0xe6;
+constexpr uint64_t kTileState = 0x600e6;
+
+// Linux grants the 8 KB of tile data per process and on request only.
+bool request_tile_permission() noexcept {
+    constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+    constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 IsaLevel detect() noexcept {
-    const Registers leaf1 = cpuid(1, 0);
-    if (!has(leaf1.c, 27) || !has(leaf1.c, 12) || !has(leaf1.c, 29))
-        return IsaLevel::scalar;  // OSXSAVE, FMA, F16C
-    const unsigned long states = saved_states();
-    constexpr unsigned long kYmm = 0x6;
-    constexpr unsigned long kZmm = 0xe6;
-    constexpr unsigned long kTiles = 0x60000;
-    const Registers leaf7 = cpuid(7, 0);
-    const Registers leaf7_1 = cpuid(7, 1);
-    if ((states & kYmm) != kYmm || !has(leaf7.b, 5) || !has(leaf7.b, 8))
-        return IsaLevel::scalar;  // AVX2, BMI2
-    const bool is_avx512 =
-        has(leaf7.b, 16) && has(leaf7.b, 17) && has(leaf7.b, 30) && has(leaf7.b, 31);  // F DQ BW VL
-    if ((states & kZmm) != kZmm || !is_avx512) return IsaLevel::avx2;
-    if (!has(leaf7.c, 1) || !has(leaf7_1.a, 5)) return IsaLevel::avx512;  // VBMI, BF16
-    const bool is_amx = has(leaf7.d, 24) && has(leaf7.d, 22);             // AMX-TILE, AMX-BF16
-    if ((states & kTiles) != kTiles || !is_amx || !request_tile_state())
+    const Cpuid basic = cpuid(1, 0);
+    const Cpuid extended = cpuid(7, 0);
+    const Cpuid extended1 = cpuid(7, 1);
+    const uint64_t states = saved_states();
+    // FMA, F16C; AVX2, BMI2
+    if (!has_bits(states, kYmmState) || !has_bits(basic.ecx, bit(12) | bit(29)) ||
+        !has_bits(extended.ebx, bit(5) | bit(8)))
+        return IsaLevel::scalar;
+    // F, DQ, BW, VL
+    if (!has_bits(states, kZmmState) ||
+        !has_bits(extended.ebx, bit(16) | bit(17) | bit(30) | bit(31)))
+        return IsaLevel::avx2;
+    // VBMI, BF16
+    if (!has_bits(extended.ecx, bit(1)) || !has_bits(extended1.eax, bit(5)))
+        return IsaLevel::avx512;
+    // AMX-BF16, AMX-TILE
+    if (!has_bits(states, kTileState) || !has_bits(extended.edx, bit(22) | bit(24)) ||
+        !request_tile_permission())
         return IsaLevel::avx512_bf16;
     return IsaLevel::amx;
 }
 
+#else
+
+IsaLevel detect() noexcept {
+    return IsaLevel::scalar;
+}
+
+#endif
+
 }  // namespace
 
 std::string_view isa_name(IsaLevel level) noexcept {
-    return kNames[static_cast<std::size_t>(level)];
+    return kNames[static_cast<size_t>(level)];
 }
 
 Result<IsaLevel> isa_from_name(std::string_view name) {
-    for (std::size_t i = 0; i < kNames.size(); i++)
+    for (size_t i = 0; i < kNames.size(); ++i)
         if (kNames[i] == name) return static_cast<IsaLevel>(i);
-    return Failure{"unknown instruction set \"" + std::string(name) +
-                   "\"; there are auto, scalar, avx2, avx512, avx512_bf16 and amx"};
+    return Failure{"no instruction set is named '" + std::string(name) +
+                   "'; there are scalar, avx2, avx512, avx512_bf16, amx"};
 }
 
 IsaLevel best_isa() noexcept {
@@ -86,8 +107,8 @@ IsaLevel best_isa() noexcept {
 
 std::vector<IsaLevel> available_isas() {
     std::vector<IsaLevel> levels;
-    for (int level = 0; level <= static_cast<int>(best_isa()); level++)
-        levels.push_back(static_cast<IsaLevel>(level));
+    for (int i = 0; i <= static_cast<int>(best_isa()); ++i)
+        levels.push_back(static_cast<IsaLevel>(i));
     return levels;
 }
 

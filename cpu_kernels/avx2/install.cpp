@@ -1,0 +1,13 @@
+#include "cpu_kernels/avx2/kernels.h"
+#include "cpu_kernels/levels.h"
+
+namespace baltoro::kernels::avx2 {
+
+void install(Table& table) noexcept {
+    table.rows_product = rows_product;
+    table.rows_gate_up = rows_gate_up;
+    table.transposed_product = transposed_product;
+    table.router_product = router_product;
+}
+
+}  // namespace baltoro::kernels::avx2

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "cpu_kernels/kernels.h"
+
+// Kernels with VDPBF16PS, which sums pairs of bf16 products in f32 and takes subnormal operands and
+// results as zero; an e4m3 weight is never subnormal as bf16. Contracts in cpu_kernels/kernels.h.
+namespace baltoro::kernels::avx512_bf16 {
+
+void rows_product(const RowsProduct& a) noexcept;
+void rows_gate_up(const RowsGateUp& a) noexcept;
+void panels_product(const PanelsProduct& a) noexcept;
+void panels_gate_up(const PanelsGateUp& a) noexcept;
+size_t panel_scratch_bytes(int k, int n_rows) noexcept;
+
+}  // namespace baltoro::kernels::avx512_bf16

@@ -1,0 +1,190 @@
+#pragma once
+
+// The loops that the panel kernels of avx512_bf16 and amx share. A chunk of weight rows is decoded
+// to bf16 one scale block (128 k) at a time and multiplied with all panels; block sums enter f32
+// totals with the exact block scale. The next block is decoded in slices between the products of
+// this one, so that its cache misses and table look-ups overlap with the multiplications.
+// A level supplies
+//   kChunk    weight rows of a chunk
+//   Context   what it keeps while a chunk is multiplied (tiles)
+//   multiply  totals += scale * (decoded block . panels)
+
+#include "cpu_kernels/avx512_bf16/decode.h"
+#include "cpu_kernels/row_groups.h"
+
+namespace baltoro::kernels {
+namespace {
+
+constexpr int kMaxChunk = 32;         // weight rows
+constexpr int kMaxPanels = 16;        // panels whose totals a call keeps
+constexpr int kPanelsPerProduct = 4;  // panels of one `multiply` call
+constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode
+
+// One decoded scale block of a chunk.
+struct DecodedBlock {
+    bf16_t weight[kMaxChunk][kScaleBlock];  // zeros where a row or column does not exist
+    float scale[kMaxChunk];
+};
+
+struct alignas(64) PanelScratch {
+    DecodedBlock block[2];
+    float total[kMaxChunk][kMaxPanels * kPanelRows];
+    float tile[4][kPanelRows][kPanelRows];
+};
+
+// The weight rows of a chunk; null rows do not exist.
+struct Chunk {
+    const uint8_t* row[kMaxChunk];
+    const float* scale[kMaxChunk];
+    int k;
+};
+
+// Up to kPanelsPerProduct panels at one scale block.
+struct PanelGroup {
+    const bf16_t* first;  // pair 0 of the block in the first panel
+    size_t panel_elements;
+    int n_panels;
+    int depth;  // of this block, multiple of kPanelDepth
+    int total;  // first column of the totals
+};
+
+inline void set_chunk(Chunk& chunk, int at, const Weight& w, int i, int n, int n_max) {
+    for (int s = 0; s < n_max; ++s) {
+        chunk.row[at + s] = s < n ? weight_row(w, i + s) : nullptr;
+        chunk.scale[at + s] = s < n ? scale_row(w, i + s) : nullptr;
+    }
+}
+
+template <WeightFormat F>
+void decode_row(const Decoder& decode, const Chunk& chunk, int s, int b, DecodedBlock& block) {
+    const ptrdiff_t j = static_cast<ptrdiff_t>(b) * kScaleBlock;
+    const ptrdiff_t n = chunk.row[s] ? chunk.k - j : 0;
+    constexpr int kBytes = F == WeightFormat::bf16 ? 2 : 1;
+    block.scale[s] = chunk.scale[s] ? chunk.scale[s][b] : 1.0f;
+    if (n > kPrefetchBlocks * kScaleBlock)
+        for (int line = 0; line < kScaleBlock * kBytes; line += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(
+                             chunk.row[s] + (j + kPrefetchBlocks * kScaleBlock) * kBytes + line),
+                         _MM_HINT_T0);
+    for (int half = 0; half < kScaleBlock; half += 64) {
+        Bf16x64 w = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+        if (n >= half + 64)
+            w = load_weights<F>(decode, chunk.row[s], j + half);
+        else if (n > half)
+            w = load_weights<F>(decode, chunk.row[s], j + half, n - half);
+        _mm512_storeu_si512(&block.weight[s][half], w.first);
+        _mm512_storeu_si512(&block.weight[s][half + 32], w.second);
+    }
+}
+
+// Rows [begin, end) of scale block b.
+inline void decode_rows(const Chunk& chunk, bool bf16, RowRange rows, int b, DecodedBlock& block) {
+    const Decoder decode;
+    if (b * kScaleBlock >= chunk.k) return;
+    for (int s = rows.begin; s < rows.end; ++s) {
+        if (bf16)
+            decode_row<WeightFormat::bf16>(decode, chunk, s, b, block);
+        else
+            decode_row<WeightFormat::fp8_block>(decode, chunk, s, b, block);
+    }
+}
+
+// scratch.total[s][16 * p + lane] = chunk row s . row `lane` of panel p, for n_panels panels.
+template <class Level>
+void chunk_totals(const Chunk& chunk,
+                  bool bf16,
+                  const bf16_t* panels,
+                  int n_panels,
+                  PanelScratch& scratch) noexcept {
+    for (int s = 0; s < Level::kChunk; ++s)
+        for (int p = 0; p < n_panels; ++p)
+            _mm512_storeu_ps(&scratch.total[s][p * kPanelRows], _mm512_setzero_ps());
+    const int depth = padded_depth(chunk.k);
+    const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
+    typename Level::Context context;
+    decode_rows(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
+    for (int b = 0; b * kScaleBlock < depth; ++b) {
+        const int begin = b * kScaleBlock;
+        for (int g = 0; g < n_groups; ++g) {
+            const RowRange slice = {Level::kChunk * g / n_groups,
+                                    Level::kChunk * (g + 1) / n_groups};
+            decode_rows(chunk, bf16, slice, b + 1, scratch.block[(b + 1) & 1]);
+            const int p = g * kPanelsPerProduct;
+            const PanelGroup group = {
+                .first = panels + p * panel_elements(chunk.k) + begin * kPanelRows,
+                .panel_elements = panel_elements(chunk.k),
+                .n_panels = n_panels - p < kPanelsPerProduct ? n_panels - p : kPanelsPerProduct,
+                .depth = depth - begin < kScaleBlock ? depth - begin : kScaleBlock,
+                .total = p * kPanelRows};
+            Level::multiply(context, scratch.block[b & 1], group, scratch);
+        }
+    }
+}
+
+template <class Level>
+void panels_product_of(const PanelsProduct& a) noexcept {
+    PanelScratch& scratch = *static_cast<PanelScratch*>(a.scratch);
+    constexpr int kRows = kMaxPanels * kPanelRows;
+    for (int i = a.range.begin; i < a.range.end; i += Level::kChunk) {
+        const int n = a.range.end - i < Level::kChunk ? a.range.end - i : Level::kChunk;
+        Chunk chunk;
+        chunk.k = a.w.k;
+        set_chunk(chunk, 0, a.w, i, n, Level::kChunk);
+        for (int r0 = 0; r0 < a.n_rows; r0 += kRows) {
+            const int n_rows = a.n_rows - r0 < kRows ? a.n_rows - r0 : kRows;
+            chunk_totals<Level>(chunk, a.w.format == WeightFormat::bf16,
+                                a.panels + r0 / kPanelRows * panel_elements(a.w.k),
+                                (n_rows + kPanelRows - 1) / kPanelRows, scratch);
+            for (int r = 0; r < n_rows; ++r) {
+                const int row = a.gain && a.dst_row ? a.dst_row[r0 + r] : r0 + r;
+                float* dst = a.dst + row * a.dst_stride + i;
+                for (int s = 0; s < n; ++s)
+                    dst[s] = a.gain ? dst[s] + a.gain[r0 + r] * scratch.total[s][r]
+                                    : scratch.total[s][r];
+            }
+        }
+    }
+}
+
+// silu(gate) * up of two weight rows and one panel, packed as pairs; `up` may be a missing row.
+inline __m512i activated_pair(const PanelScratch& scratch, int gate, int up, int column) {
+    __m512i half[2];
+    for (int h = 0; h < 2; ++h)
+        half[h] =
+            bf16_bits_ps(_mm512_mul_ps(silu_ps(_mm512_loadu_ps(&scratch.total[gate + h][column])),
+                                       _mm512_loadu_ps(&scratch.total[up + h][column])));
+    return _mm512_or_si512(half[0], _mm512_slli_epi32(half[1], 16));
+}
+
+template <class Level>
+void panels_gate_up_of(const PanelsGateUp& a) noexcept {
+    PanelScratch& scratch = *static_cast<PanelScratch*>(a.scratch);
+    constexpr int kRows = kMaxPanels * kPanelRows;
+    constexpr int kHalf = Level::kChunk / 2;
+    for (int i = a.range.begin; i < a.range.end; i += kHalf) {
+        const int n = a.range.end - i < kHalf ? a.range.end - i : kHalf;
+        Chunk chunk;
+        chunk.k = a.gate.k;
+        set_chunk(chunk, 0, a.gate, i, n, kHalf);
+        set_chunk(chunk, kHalf, a.up, i, n, kHalf);
+        for (int r0 = 0; r0 < a.n_rows; r0 += kRows) {
+            const int n_rows = a.n_rows - r0 < kRows ? a.n_rows - r0 : kRows;
+            const int n_panels = (n_rows + kPanelRows - 1) / kPanelRows;
+            chunk_totals<Level>(chunk, a.gate.format == WeightFormat::bf16,
+                                a.panels + r0 / kPanelRows * panel_elements(a.gate.k), n_panels,
+                                scratch);
+            for (int p = 0; p < n_panels; ++p) {
+                bf16_t* panel = a.dst_panels + (r0 / kPanelRows + p) * panel_elements(a.gate.n);
+                const __mmask16 lanes = first_lanes(n_rows - p * kPanelRows);
+                for (int s = 0; s < n; s += 2)
+                    _mm512_storeu_si512(
+                        panel + static_cast<ptrdiff_t>(i + s) * kPanelRows,
+                        _mm512_maskz_mov_epi32(
+                            lanes, activated_pair(scratch, s, kHalf + s, p * kPanelRows)));
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace baltoro::kernels

@@ -1,0 +1,99 @@
+#include "tests/cpu_kernels/bench_pool.h"
+
+#include <emmintrin.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+#include "base/random.h"
+
+namespace baltoro::kernels {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+void pin_to_cpu(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+double now(Clock clock) {
+    timespec t{};
+    clock_gettime(clock == Clock::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+int64_t read_all(const uint8_t* from, size_t n_bytes) {
+    __m128i sum[4] = {};
+    for (size_t at = 0; at + 64 <= n_bytes; at += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(from + at + 1024), _MM_HINT_T0);
+        for (size_t v = 0; v < 4; ++v)
+            sum[v] = _mm_xor_si128(
+                sum[v], _mm_load_si128(reinterpret_cast<const __m128i*>(from + at + 16 * v)));
+    }
+    return _mm_cvtsi128_si64(
+        _mm_xor_si128(_mm_xor_si128(sum[0], sum[1]), _mm_xor_si128(sum[2], sum[3])));
+}
+
+}  // namespace
+
+Pool::Pool(size_t n_bytes, bool huge_pages) : n_bytes_(n_bytes) {
+    void* at = mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "the benchmark's pool fits into memory");
+    madvise(at, n_bytes, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    data_ = static_cast<uint8_t*>(at);
+    Random random(1);
+    for (size_t i = 0; i < kHugePage; ++i) {
+        const auto code = static_cast<uint8_t>(random.next());
+        data_[i] = (code & 0x7f) == 0x7f ? uint8_t{0x3c} : code;
+    }
+    for (size_t i = kHugePage; i < n_bytes; i += kHugePage)
+        std::memcpy(data_ + i, data_, n_bytes - i < kHugePage ? n_bytes - i : kHugePage);
+}
+
+Pool::~Pool() {
+    munmap(data_, n_bytes_);
+}
+
+double seconds_on_threads(int n_threads, Clock clock, const std::function<void(int)>& work) {
+    std::vector<double> seconds(static_cast<size_t>(n_threads));
+    std::atomic<int> n_ready{0};
+    std::atomic<bool> go{false};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < n_threads; ++t)
+        threads.emplace_back([&, t] {
+            pin_to_cpu(t);
+            ++n_ready;
+            while (!go.load(std::memory_order_acquire))
+                std::this_thread::yield();
+            const double begin = now(clock);
+            work(t);
+            seconds[static_cast<size_t>(t)] = now(clock) - begin;
+        });
+    while (n_ready.load() < n_threads)
+        std::this_thread::yield();
+    go.store(true, std::memory_order_release);
+    for (std::thread& thread : threads)
+        thread.join();
+    return *std::max_element(seconds.begin(), seconds.end());
+}
+
+double read_gb_s(const Pool& pool, int n_threads, Clock clock) {
+    const size_t share = pool.size_bytes() / static_cast<size_t>(n_threads) / 64 * 64;
+    std::atomic<int64_t> sink{0};
+    const double seconds = seconds_on_threads(n_threads, clock, [&](int t) {
+        sink += read_all(pool.data() + static_cast<size_t>(t) * share, share);
+    });
+    return static_cast<double>(share) * n_threads / seconds * 1e-9;
+}
+
+}  // namespace baltoro::kernels
