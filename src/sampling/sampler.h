@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -39,8 +41,14 @@ class Sampler {
     static constexpr std::size_t kExponents = 80;  // minus a weight's binary exponent, and more
 
     // Larger values first, lower ids first on ties.
-    static bool is_before(const Candidate& a, const Candidate& b) noexcept;
-    static std::size_t exponent_of(float weight) noexcept;
+    static bool is_before(const Candidate& a, const Candidate& b) noexcept {
+        return a.value > b.value || (a.value == b.value && a.id < b.id);
+    }
+    // Of the number's bits: weights are in [e^-50, 1], so this is in 0 to 73.
+    static std::size_t exponent_of(float weight) noexcept {
+        return std::min<std::size_t>(127 - (std::bit_cast<std::uint32_t>(weight) >> 23),
+                                     kExponents - 1);
+    }
 
     // Each keeps some candidates at the front of `candidates_`; from `weigh` on their values are
     // weights relative to the largest.

@@ -142,7 +142,9 @@ void fill_reserved_slots(std::int32_t n_ranks, SpecialTokenList& tokens) {
 SpecialTokens::SpecialTokens(const SpecialTokenList& tokens,
                              const TokenTable& ranks,
                              const std::string& source) {
-    for (const auto& [text, id] : tokens) {
+    for (const auto& token : tokens) {
+        const std::string& text = token.first;
+        const std::int32_t id = token.second;
         const auto fail = [&](const std::string& reason) {
             return Error(
                 fmt::format("{}: special token \"{}\" with id {}: {}", source, text, id, reason));

@@ -29,7 +29,8 @@ std::vector<double> probabilities(const std::vector<float>& logits,
     const auto logit = [&](int id) {
         return static_cast<double>(logits[static_cast<std::size_t>(id)]);
     };
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return logit(a) > logit(b); });
+    std::sort(order.begin(), order.end(),
+              [&](int a, int b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); });
     if (options.top_k > 0 && order.size() > static_cast<std::size_t>(options.top_k))
         order.resize(static_cast<std::size_t>(options.top_k));
     std::vector<double> weights;

@@ -126,7 +126,9 @@ TEST_CASE("a checkpoint directory without added tokens gets Kimi's own") {
     const json known = json::parse(read_small_file(golden_path("special_tokens.json"), 1 << 20));
     const json& entries = known.at("added_tokens_decoder");
     CHECK(entries.size() == 23);
-    for (const auto& [id, entry] : entries.items()) {
+    for (const auto& item : entries.items()) {
+        const std::string id = item.key();
+        const json& entry = item.value();
         CAPTURE(id);
         const int expected = std::stoi(id) - known.at("base_token_count").get<int>() + 256;
         CHECK(tokenizer.special_id(entry.at("content").get<std::string>()) == expected);
