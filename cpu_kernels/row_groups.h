@@ -60,6 +60,7 @@ inline void set_rows(WeightRows& rows, int at, const Weight& w, int i, int n, in
 // runs so far (README.md) do not separate it from the plain form.
 constexpr ptrdiff_t kPrefetchBytes = 512;
 constexpr ptrdiff_t kShortRowBytes = 4096;
+constexpr ptrdiff_t kStreamPrefetchBytes = 2048;
 
 template <WeightFormat F>
 inline void prefetch_block(
@@ -68,6 +69,15 @@ inline void prefetch_block(
     const ptrdiff_t at = j * kBytes + kPrefetchBytes;
     const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
     if (k * kBytes <= kShortRowBytes) ahead = next + (2 * j + odd * kScaleBlock - odd * k) * kBytes;
+    for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
+}
+
+// One row at a time is one ascending stream through the matrix, row ends included.
+template <WeightFormat F>
+inline void prefetch_stream(const uint8_t* row, ptrdiff_t j) {
+    constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
+    const uint8_t* ahead = row + j * kBytes + kStreamPrefetchBytes;
     for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
 }

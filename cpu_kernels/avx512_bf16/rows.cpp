@@ -12,7 +12,7 @@ inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
 }
 
 struct Level {
-    static constexpr int slice(int) { return kGroup; }
+    static constexpr int slice(int r) { return r == 1 ? 1 : kGroup; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         silu_times(gate, up, dst, n);
@@ -45,7 +45,10 @@ struct Level {
         ptrdiff_t j = 0;
         for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
             for (int s = 0; s < W; ++s) {
-                prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
+                if (W == 1)
+                    prefetch_stream<F>(rows.row[s0 + s], j);
+                else
+                    prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
                 for (int r = 0; r < R; ++r)
                     block[s][r] = _mm512_setzero_ps();
             }
