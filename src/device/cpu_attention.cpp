@@ -26,8 +26,14 @@ int total_rows(std::span<const SequenceRows> sequences) noexcept {
 
 }  // namespace
 
-CpuAttention::CpuAttention(numa::Team& team, const kernels::Table& kernels)
-    : team_(team), kernels_(kernels), workers_(static_cast<std::size_t>(team.size())) {}
+CpuAttention::CpuAttention(numa::Team& team, kernels::IsaLevel level)
+    : team_(team),
+      kernels_(kernels::table_for(level)),
+      has_wide_path_(level >= kernels::IsaLevel::avx512_bf16),
+      workers_(static_cast<std::size_t>(team.size())) {
+    for (int i = 0; i < team.size(); i++)
+        wide_.emplace_back(kernels_, level >= kernels::IsaLevel::amx);
+}
 
 void CpuAttention::write_latent(const WriteLatent& args) {
     const int dim = args.shapes.latent_dim();
@@ -54,7 +60,8 @@ void CpuAttention::write_latent(const WriteLatent& args) {
 void CpuAttention::attend(const Attend& args) {
     const auto n_queries = static_cast<std::size_t>(total_rows(args.sequences)) *
                            static_cast<std::size_t>(args.shapes.n_heads);
-    queries_.get<bf16_t>(n_queries * static_cast<std::size_t>(args.shapes.latent_dim()));
+    queries_.get<bf16_t>((n_queries + WideAttention::kQueries) *
+                         static_cast<std::size_t>(args.shapes.latent_dim()));
     contexts_.get<bf16_t>(n_queries * static_cast<std::size_t>(args.shapes.kv_lora_rank));
     list_blocks(args);
     const int rank = args.shapes.kv_lora_rank;
@@ -74,7 +81,7 @@ void CpuAttention::attend(const Attend& args) {
                 kQueries * kPageTokens);
             for (const QueryBlock& block : blocks_)
                 for (int s = 0; s < block.n_splits; s++)
-                    if ((block.first_partial + s) % team_.size() == worker_idx)
+                    if (!block.is_wide && (block.first_partial + s) % team_.size() == worker_idx)
                         attend_split(args, block, s,
                                      partial_at(partials, block.first_partial + s, rank), scores);
             team_.barrier();
@@ -96,12 +103,14 @@ void CpuAttention::list_blocks(const Attend& args) {
     for (std::size_t s = 0; s < args.sequences.size(); s++) {
         const SequenceRows& sequence = args.sequences[s];
         const int n_queries = sequence.n_rows * n_heads;
-        for (int q = 0; q < n_queries; q += kQueries) {
-            const int n = std::min(kQueries, n_queries - q);
+        const bool is_wide = has_wide_path_ && sequence.n_rows >= kWideRows;
+        const int size = is_wide ? WideAttention::kQueries : kQueries;
+        for (int q = 0; q < n_queries; q += size) {
+            const int n = std::min(size, n_queries - q);
             const int last_position = sequence.first_position + (q + n - 1) / n_heads;
-            const int n_splits = last_position / (kPageTokens * kSplitPages) + 1;
-            blocks_.push_back(
-                {static_cast<int>(s), sequence.first_row * n_heads + q, n, n_splits, n_partials_});
+            const int n_splits = is_wide ? 1 : last_position / (kPageTokens * kSplitPages) + 1;
+            blocks_.push_back({static_cast<int>(s), sequence.first_row * n_heads + q, n, n_splits,
+                               n_partials_, is_wide});
             n_partials_ += n_splits;
         }
     }
@@ -148,8 +157,16 @@ void CpuAttention::absorb_queries(const Attend& args, int worker_idx) {
 }
 
 void CpuAttention::attend_block(const Attend& args, const QueryBlock& block, int worker_idx) {
-    WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
     const int rank = args.shapes.kv_lora_rank;
+    if (block.is_wide) {
+        const std::ptrdiff_t first = block.first_query;
+        wide_[static_cast<std::size_t>(worker_idx)].attend(
+            args, args.sequences[static_cast<std::size_t>(block.sequence_idx)], block.first_query,
+            block.n_queries, queries_.data<bf16_t>() + first * args.shapes.latent_dim(),
+            contexts_.data<bf16_t>() + first * rank);
+        return;
+    }
+    WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
     float* own = scratch.partials.get<float>(2 * partial_floats(rank));
     float* scores = scratch.scores.get<float>(kQueries * kPageTokens);
     const Partial total = partial_at(own, 0, rank);

@@ -2,9 +2,10 @@
 
 #include <vector>
 
-#include "cpu_kernels/kernels.h"
+#include "cpu_kernels/isa.h"
 #include "device/cpu_scratch.h"
 #include "device/device.h"
+#include "device/wide_attention.h"
 #include "numa/team.h"
 
 namespace baltoro::device {
@@ -14,8 +15,8 @@ namespace baltoro::device {
 // the rows computed with it. Engine thread only.
 class CpuAttention {
   public:
-    // Both must outlive the object.
-    CpuAttention(numa::Team& team, const kernels::Table& kernels);
+    // `team` must outlive the object.
+    CpuAttention(numa::Team& team, kernels::IsaLevel level);
 
     void write_latent(const WriteLatent& args);
     void attend(const Attend& args);
@@ -27,12 +28,16 @@ class CpuAttention {
     // context over many cores.
     static constexpr int kSplitPages = 16;
 
+    // New rows of a sequence from which on its queries are computed in wide blocks.
+    static constexpr int kWideRows = 32;
+
     struct QueryBlock {
         int sequence_idx;
         int first_query;  // index of the first (row, head) pair in the batch
         int n_queries;
         int n_splits;
         int first_partial;  // index of its first partial result
+        bool is_wide;       // up to WideAttention::kQueries pairs, in one part
     };
     // Unnormalised softmax sums over a part of the context.
     struct Partial {
@@ -67,7 +72,9 @@ class CpuAttention {
 
     numa::Team& team_;
     const kernels::Table& kernels_;
+    bool has_wide_path_;
     std::vector<WorkerScratch> workers_;
+    std::vector<WideAttention> wide_;  // per worker
     std::vector<QueryBlock> blocks_;
     int n_partials_ = 0;
     bool split_over_team_ = false;

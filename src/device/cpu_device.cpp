@@ -33,7 +33,7 @@ CpuDevice::CpuDevice(numa::Team& team, kernels::IsaLevel level)
     : team_(team),
       level_(level),
       kernels_(kernels::table_for(level)),
-      attention_(team, kernels_),
+      attention_(team, level),
       worker_scratch_(static_cast<std::size_t>(team.size())) {
     reserve_unit_gains(kernels::kMaxRows);
 }

@@ -185,6 +185,8 @@ TEST_CASE("attention of several sequences is the formula's on every level") {
             check_against_formula(ragged, isa);
             Problem even(kEven, {{0, 3, 62, {}}, {3, 17, 0, {}}}, is_fp8);
             check_against_formula(even, isa);
+            Problem wide(kEven, {{0, 2, 5, {}}, {2, 45, 90, {}}, {47, 32, 0, {}}}, is_fp8);
+            check_against_formula(wide, isa);
         }
     }
 }
