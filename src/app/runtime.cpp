@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "device/cpu_device.h"
 #include "model/checkpoint_check.h"
 #include "numa/bandwidth.h"
@@ -77,6 +78,10 @@ Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
                              (context + device::kPageTokens - 1) / device::kPageTokens};
     runtime.model = std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device,
                                             *runtime.team, kernels::table_for(isa), limits);
+    log_line(fmt::format(
+        "running on {}; context {} tokens, at most {:.2f} GB of KV cache",
+        runtime.device->describe(), context,
+        static_cast<double>(KvPages::bytes_per_token(runtime.config)) * context * 1e-9));
     runtime.load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     runtime.read_bytes_per_s = numa::measure_read_bandwidth(*runtime.team, topology);

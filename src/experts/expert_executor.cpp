@@ -16,16 +16,6 @@ namespace {
 // to 16 rows each are one wave.
 constexpr int kWaveSlots = 512;
 
-std::uint64_t weight_bytes(const kernels::Weight& w) {
-    const std::uint64_t n_weights =
-        static_cast<std::uint64_t>(w.n) * static_cast<std::uint64_t>(w.k);
-    if (w.format == kernels::WeightFormat::bf16) return n_weights * sizeof(bf16_t);
-    const auto n_blocks = [](int n) {
-        return static_cast<std::uint64_t>((n + kernels::kScaleBlock - 1) / kernels::kScaleBlock);
-    };
-    return n_weights + n_blocks(w.n) * n_blocks(w.k) * sizeof(float);
-}
-
 bool has_shape(const kernels::Weight& w, int n, int k) {
     return w.n == n && w.k == k;
 }
@@ -125,11 +115,8 @@ std::uint64_t ExpertExecutor::State::bytes_of_groups() const noexcept {
     std::uint64_t bytes = 0;
     for (const ExpertGroup& group : plan.groups()) {
         if (!is_here(group)) continue;
-        for (const NodePart& node : nodes) {
-            const ExpertWeights& expert = weights(node, group);
-            bytes +=
-                weight_bytes(expert.gate) + weight_bytes(expert.up) + weight_bytes(expert.down);
-        }
+        for (const NodePart& node : nodes)
+            bytes += weight_bytes(weights(node, group));
     }
     return bytes;
 }
