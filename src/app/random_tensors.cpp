@@ -6,10 +6,8 @@
 #include <memory>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
-#include "base/check.h"
 #include "base/random.h"
 
 namespace baltoro {

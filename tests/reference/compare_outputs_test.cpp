@@ -1,6 +1,5 @@
 #include "tests/reference/compare_outputs.h"
 
-#include <cmath>
 #include <limits>
 #include <vector>
 

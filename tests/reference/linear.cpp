@@ -4,9 +4,6 @@
 #include <cstring>
 #include <thread>
 
-#include <fmt/format.h>
-
-#include "base/error.h"
 #include "base/float_formats.h"
 #include "base/tensor_view.h"
 #include "weights/parallel.h"

@@ -48,8 +48,6 @@ class Weights {
     // output rows are shared among threads.
     Rows times(const std::string& name, std::int64_t n, const Rows& x) const;
 
-    bool has(const std::string& name) const noexcept { return checkpoint_.find(name) != nullptr; }
-
   private:
     const Checkpoint& checkpoint_;
 };

@@ -66,8 +66,7 @@ class ReferenceModel {
     }
 
     std::string head_name() const {
-        const bool is_tied = c_.tie_word_embeddings && !w_.has("lm_head.weight");
-        return is_tied ? kEmbeddings : "lm_head.weight";
+        return c_.tie_word_embeddings ? kEmbeddings : "lm_head.weight";
     }
 
     // q [T, heads * (nope + rope)], not yet rotated.

@@ -112,3 +112,14 @@ TEST_CASE("a token outside the vocabulary is refused") {
     CHECK_THROWS_WITH_AS(run_reference(oracle.config, oracle.checkpoint, tokens),
                          "token 300 at position 1: the vocabulary has 300", Error);
 }
+
+TEST_CASE("tied embeddings are the head, whatever head the checkpoint has") {
+    const Oracle oracle("moonlight-tiny");
+    ModelConfig tied = oracle.config;
+    tied.tie_word_embeddings = true;
+    const std::vector<std::int32_t> tokens = {7};
+    const std::vector<float> own = run_reference(oracle.config, oracle.checkpoint, tokens).logits;
+    const std::vector<float> found = run_reference(tied, oracle.checkpoint, tokens).logits;
+    CHECK(found.size() == own.size());
+    CHECK(found != own);
+}
