@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <string>
 
+#include "base/error.h"
 #include "base/mapped_file.h"
 #include "text/chat_template.h"
 #include "tools/commands.h"
@@ -14,8 +15,14 @@ int run_command(const RenderCommand& command) {
     const std::string tools =
         command.tools_file.empty() ? "" : read_small_file(command.tools_file, kMaxBytes);
     const ChatOptions options{!command.no_generation_prompt, !command.no_thinking};
-    const std::string prompt = prompt_text(render_chat(format, messages, tools, options));
-    std::fwrite(prompt.data(), 1, prompt.size(), stdout);
+    try {
+        const std::string prompt = prompt_text(render_chat(format, messages, tools, options));
+        std::fwrite(prompt.data(), 1, prompt.size(), stdout);
+    } catch (const Error& error) {
+        throw with_context(command.messages_file +
+                               (command.tools_file.empty() ? "" : " with " + command.tools_file),
+                           error);
+    }
     return 0;
 }
 

@@ -14,6 +14,7 @@ std::vector<std::int32_t> read_token_file(const std::string& path) {
     constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
     const nlohmann::json list =
         nlohmann::json::parse(read_small_file(path, kMaxBytes), nullptr, false);
+    if (list.is_discarded()) throw Error(path + ": not valid JSON");
     if (!list.is_array()) throw Error(path + ": expected a JSON list of token ids");
     std::vector<std::int32_t> ids;
     ids.reserve(list.size());
@@ -22,7 +23,7 @@ std::vector<std::int32_t> read_token_file(const std::string& path) {
                           list[i].get<std::int64_t>() <= std::numeric_limits<std::int32_t>::max();
         if (!fits)
             throw Error(fmt::format("{}: expected a token id at index {}, found {}", path, i,
-                                    list[i].type_name()));
+                                    list[i].is_number() ? list[i].dump() : list[i].type_name()));
         ids.push_back(list[i].get<std::int32_t>());
     }
     return ids;

@@ -89,11 +89,14 @@ class Buffer {
 };
 
 // Memory per worker: four times a last-level cache in total, so that nothing of the last pass is
-// left, and not so much that touching it takes longer than reading it.
+// left, and not so much that touching it takes longer than reading it. 64 MB each are enough for a
+// few workers; for a thousand they would be more than the machine has.
 std::size_t bytes_per_worker(const Team& team, const Topology& topology) {
-    constexpr std::size_t kLeast = std::size_t{64} << 20;
-    const std::size_t caches = 4 * topology.last_level_cache_bytes;
-    const std::size_t wanted = std::max(kLeast, caches / static_cast<std::size_t>(team.size()));
+    constexpr std::size_t kMostOfLeast = std::size_t{64} << 20;
+    constexpr std::size_t kLeastInAll = std::size_t{256} << 20;
+    const auto n_workers = static_cast<std::size_t>(team.size());
+    const std::size_t least = std::min(kMostOfLeast, kLeastInAll / n_workers);
+    const std::size_t wanted = std::max(least, 4 * topology.last_level_cache_bytes / n_workers);
     return (wanted + kHugePage - 1) / kHugePage * kHugePage;
 }
 

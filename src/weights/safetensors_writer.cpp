@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,11 +23,19 @@ namespace {
 constexpr std::uint64_t kSliceBytes = kTensorSliceBytes;
 constexpr std::uint64_t kDataAlignment = 64;
 
+// A rename would put a file in the place of a device or a fifo.
+const std::string& not_special(const std::string& path) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+        throw Error(path + ": is not a regular file; name a new file or one to replace");
+    return path;
+}
+
 // A file under a temporary name that takes its final one when it is complete, or goes away.
 class PartialFile {
   public:
     explicit PartialFile(const std::string& path)
-        : path_(path),
+        : path_(not_special(path)),
           partial_path_(fmt::format("{}.partial-{}", path, getpid())),
           number_(open(partial_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
         if (number_ < 0) throw system_error(partial_path_ + ": cannot create", errno);

@@ -16,7 +16,8 @@ struct LoadedModel {
     LoadedModel(const std::string& directory, kernels::IsaLevel isa, int n_threads, int max_rows)
         : config(read_model_config(directory)),
           checkpoint(directory),
-          team(std::vector<numa::WorkerPlace>(static_cast<std::size_t>(n_threads))),
+          // Without spinning: beside other processes the tests would wait for whole time slices.
+          team(std::vector<numa::WorkerPlace>(static_cast<std::size_t>(n_threads)), 0),
           device(team, isa),
           model(config,
                 checkpoint,

@@ -252,6 +252,32 @@ class CommandLine(unittest.TestCase):
         self.assertTrue(report)
         self.assertEqual(run("inspect", "--model", self.model).returncode, 0)
 
+    def test_a_full_or_closed_standard_output_is_an_error(self):
+        for arguments in (["--version"], ["tokenize", "--model", self.model, "Hi"],
+                          ["run", "--model", self.model, "--prompt", "Hi", "-n", "2"]):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([BALTORO, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertIn(b"standard output", result.stderr)
+            result = subprocess.run([BALTORO, *arguments], preexec_fn=lambda: os.close(1),
+                                    stderr=subprocess.PIPE, timeout=120)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertIn(b"standard output", result.stderr)
+
+    def test_an_output_never_replaces_a_fifo(self):
+        tokens = self.directory / "two.json"
+        tokens.write_text("[1, 2]")
+        fifo = self.directory / "fifo.safetensors"
+        os.mkfifo(fifo)
+        self.refuses("eval", "--model", self.model, "--tokens", tokens, "--out", fifo, says="not a regular file")
+        self.assertTrue(fifo.is_fifo())
+
+    def test_a_thousand_threads_fit_into_memory(self):
+        result = run("run", "--model", self.model, "--prompt", "Hi", "-n", "2", "--threads", "1000",
+                     "--stats", self.directory / "many.json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertLess(json.loads((self.directory / "many.json").read_text())["peak_rss_bytes"], 8e9)
+
     def test_make_model_refuses_what_it_cannot_do(self):
         self.refuses("make-model", "--shape", "k9", "--out", self.directory / "new", says="k2-mini")
         self.refuses("make-model", "--shape", "k2-tiny", "--out", self.model, says="empty")
