@@ -129,16 +129,21 @@ class CommandLine(unittest.TestCase):
         os.close(terminal)
         self.assertEqual(os.waitstatus_to_exitcode(status), 130)
 
+    unread = b""  # what a terminal gave past the text that was waited for
+
     def read_until(self, terminal, text, timeout=60):
-        seen = b""
+        seen = self.unread
         end = time.monotonic() + timeout
         while text not in seen and time.monotonic() < end:
             if select.select([terminal], [], [], 0.2)[0]:
                 seen += os.read(terminal, 65536)
         self.assertIn(text, seen)
-        return seen
+        at = seen.index(text) + len(text)
+        self.unread = seen[at:]  # a prompt may have come in the same read
+        return seen[:at]
 
     def read_for(self, terminal, seconds):
+        self.unread = b""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if select.select([terminal], [], [], 0.1)[0]:
