@@ -269,6 +269,11 @@ class CommandLine(unittest.TestCase):
             self.assertEqual(result.returncode, 1, arguments)
             self.assertIn(b"standard output", result.stderr)
 
+    def test_unwritable_figures_are_refused_before_the_answer(self):
+        result = run("run", "--model", self.model, "--prompt", "Hi", "--stats", "/nonexistent/figures.json")
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertIn(b"/nonexistent/figures.json", result.stderr)
+
     def test_an_output_never_replaces_a_fifo(self):
         tokens = self.directory / "two.json"
         tokens.write_text("[1, 2]")
