@@ -111,6 +111,8 @@ std::string Answerer::answer(const std::vector<std::int32_t>& prompt) {
 
 int run_command(const RunCommand& command) {
     check_sampling_options(sampling_options(command, ModelConfig{}));  // before anything is loaded
+    if (!command.stats_file.empty() && !std::ofstream(command.stats_file, std::ios::app))
+        throw Error("--stats " + command.stats_file + ": cannot write");
     const bool is_chat = !command.prompt && command.prompt_file.empty();
     if (is_chat && command.raw) throw Error("--raw needs --prompt or --prompt-file");
     const std::string prompt = is_chat ? "" : read_prompt(command);

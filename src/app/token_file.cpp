@@ -14,7 +14,8 @@ std::vector<std::int32_t> read_token_file(const std::string& path) {
     constexpr std::size_t kMaxBytes = std::size_t{1} << 28;
     const nlohmann::json list =
         nlohmann::json::parse(read_small_file(path, kMaxBytes), nullptr, false);
-    if (list.is_discarded()) throw Error(path + ": not valid JSON");
+    if (list.is_discarded())
+        throw Error(path + ": not valid JSON; expected a JSON list of token ids");
     if (!list.is_array()) throw Error(path + ": expected a JSON list of token ids");
     std::vector<std::int32_t> ids;
     ids.reserve(list.size());

@@ -129,16 +129,21 @@ class CommandLine(unittest.TestCase):
         os.close(terminal)
         self.assertEqual(os.waitstatus_to_exitcode(status), 130)
 
+    unread = b""  # what a terminal gave past the text that was waited for
+
     def read_until(self, terminal, text, timeout=60):
-        seen = b""
+        seen = self.unread
         end = time.monotonic() + timeout
         while text not in seen and time.monotonic() < end:
             if select.select([terminal], [], [], 0.2)[0]:
                 seen += os.read(terminal, 65536)
         self.assertIn(text, seen)
-        return seen
+        at = seen.index(text) + len(text)
+        self.unread = seen[at:]  # a prompt may have come in the same read
+        return seen[:at]
 
     def read_for(self, terminal, seconds):
+        self.unread = b""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if select.select([terminal], [], [], 0.1)[0]:
@@ -263,6 +268,11 @@ class CommandLine(unittest.TestCase):
                                     stderr=subprocess.PIPE, timeout=120)
             self.assertEqual(result.returncode, 1, arguments)
             self.assertIn(b"standard output", result.stderr)
+
+    def test_unwritable_figures_are_refused_before_the_answer(self):
+        result = run("run", "--model", self.model, "--prompt", "Hi", "--stats", "/nonexistent/figures.json")
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertIn(b"/nonexistent/figures.json", result.stderr)
 
     def test_an_output_never_replaces_a_fifo(self):
         tokens = self.directory / "two.json"
