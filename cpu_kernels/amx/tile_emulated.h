@@ -1,6 +1,5 @@
 #pragma once
 
-#include <math.h>
 #include <string.h>
 
 #include "cpu_kernels/kernels.h"
@@ -50,9 +49,11 @@ class Tiles {
 
   private:
     static float flushed(float value) noexcept {
-        return fabsf(value) < 0x1p-126f ? copysignf(0.0f, value) : value;
+        return __builtin_fabsf(value) < 0x1p-126f ? __builtin_copysignf(0.0f, value) : value;
     }
-    static float fused(float a, float b, float sum) noexcept { return flushed(fmaf(a, b, sum)); }
+    static float fused(float a, float b, float sum) noexcept {
+        return flushed(__builtin_fmaf(a, b, sum));
+    }
 
     template <int T>
     float element(int row, int column) const noexcept {

@@ -1,5 +1,4 @@
 #include <immintrin.h>
-#include <math.h>
 
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/vector_math.h"
@@ -18,7 +17,7 @@ float sum_of_squares(const float* x, int n) noexcept {
 
 void softmax_row(float* s, int n_valid, const SoftmaxBlock& a, int r) noexcept {
     const __m512 scale = _mm512_set1_ps(a.scale);
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
     __m512 largest = _mm512_set1_ps(a.m[r]);
     for (int j = 0; j < n_valid; j += 16) {
         const __mmask16 lanes = first_lanes(n_valid - j);
@@ -27,7 +26,7 @@ void softmax_row(float* s, int n_valid, const SoftmaxBlock& a, int r) noexcept {
     }
     const float m = _mm512_reduce_max_ps(largest);
     // While every score is -infinity nothing has weight; subtracting 0 keeps exp(-inf) = 0.
-    const __m512 origin = _mm512_set1_ps(m == -INFINITY ? 0.0f : m);
+    const __m512 origin = _mm512_set1_ps(m == -__builtin_inff() ? 0.0f : m);
     __m512 sum = _mm512_setzero_ps();
     for (int j = 0; j < n_valid; j += 16) {
         const __mmask16 lanes = first_lanes(n_valid - j);
@@ -49,7 +48,7 @@ void rms_norm(const RmsNorm& a) noexcept {
     for (int r = 0; r < a.n_rows; ++r) {
         const float* x = a.src + r * a.src_stride;
         const float mean = sum_of_squares(x, a.n) / static_cast<float>(a.n);
-        const __m512 norm = _mm512_set1_ps(sqrtf(mean + a.eps));
+        const __m512 norm = _mm512_set1_ps(__builtin_sqrtf(mean + a.eps));
         for (int j = 0; j < a.n; j += 16) {
             const __mmask16 lanes = first_lanes(a.n - j);
             const __m512 gain = ps_from_bf16(_mm256_maskz_loadu_epi16(lanes, a.gain + j));
