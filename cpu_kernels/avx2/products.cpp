@@ -47,6 +47,7 @@ struct Vectors {
 };
 
 struct Level {
+    static constexpr bool kStreamsShortRows = false;
     static constexpr int slice(int sharing) { return sharing == 1 ? 4 : sharing == 2 ? 2 : 1; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {

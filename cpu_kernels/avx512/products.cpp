@@ -43,6 +43,7 @@ struct Vectors {
 };
 
 struct Level {
+    static constexpr bool kStreamsShortRows = false;
     static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : 2; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {

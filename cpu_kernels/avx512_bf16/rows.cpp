@@ -12,7 +12,8 @@ inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
 }
 
 struct Level {
-    static constexpr int slice(int r) { return r == 1 ? 1 : kGroup; }
+    static constexpr bool kStreamsShortRows = true;
+    static constexpr int slice(int) { return kGroup; }
 
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         silu_times(gate, up, dst, n);
@@ -45,7 +46,7 @@ struct Level {
         ptrdiff_t j = 0;
         for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
             for (int s = 0; s < W; ++s) {
-                if (W == 1)
+                if (W == 1 && is_short_row<F>(rows.k))
                     prefetch_stream<F>(rows.row[s0 + s], j);
                 else
                     prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
