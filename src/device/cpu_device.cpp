@@ -65,15 +65,6 @@ void CpuDevice::release(void* data, std::size_t size_bytes) noexcept {
     munmap(data, size_bytes);
 }
 
-// Checkpoints align tensors to their element in practice, but the format does not promise it.
-const void* CpuDevice::aligned(const TensorView& tensor) {
-    const std::size_t alignment = dtype_bytes(tensor.dtype);
-    if (reinterpret_cast<std::uintptr_t>(tensor.data) % alignment == 0) return tensor.data;
-    realigned_.push_back(std::make_unique<std::byte[]>(tensor.size_bytes));
-    std::memcpy(realigned_.back().get(), tensor.data, tensor.size_bytes);
-    return realigned_.back().get();
-}
-
 Matrix CpuDevice::place(const TensorView& weight, const TensorView* scale) {
     check(weight.shape.size() == 1 || weight.shape.size() == 2,
           "a placed weight is a vector or a matrix");
@@ -81,10 +72,10 @@ Matrix CpuDevice::place(const TensorView& weight, const TensorView* scale) {
     matrix.dtype = weight.dtype;
     matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
     matrix.k = static_cast<int>(weight.shape.back());
-    matrix.data = aligned(weight);
+    matrix.data = aligned_.of(weight);
     matrix.size_bytes = weight.size_bytes;
     if (scale != nullptr) {
-        matrix.scale = static_cast<const float*>(aligned(*scale));
+        matrix.scale = static_cast<const float*>(aligned_.of(*scale));
         matrix.size_bytes += scale->size_bytes;
     }
     return matrix;

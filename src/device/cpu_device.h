@@ -1,8 +1,8 @@
 #pragma once
 
-#include <memory>
 #include <vector>
 
+#include "base/aligned_tensors.h"
 #include "cpu_kernels/isa.h"
 #include "device/cpu_attention.h"
 #include "device/device.h"
@@ -34,7 +34,6 @@ class CpuDevice final : public Device {
 
   private:
     void release(void* data, std::size_t size_bytes) noexcept override;
-    const void* aligned(const TensorView& tensor);
     bool uses_panels(int n_rows) const noexcept { return n_rows >= kernels_.panel_min_rows; }
     void pack_rows(const bf16_t* x, int n_rows, int k, bf16_t* panels, int worker_idx) const;
     void row_products(const Product& args, numa::Share columns) const;
@@ -52,8 +51,7 @@ class CpuDevice final : public Device {
     Scratch hidden_;                       // the gated intermediate of gated_ffn
     Scratch router_;                       // logits and choices
     std::vector<Scratch> worker_scratch_;  // panel kernels' own
-    std::vector<std::unique_ptr<std::byte[]>>
-        realigned_;  // copies of tensors that lie at odd addresses
+    AlignedTensors aligned_;
 };
 
 }  // namespace baltoro::device

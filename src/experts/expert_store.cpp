@@ -21,8 +21,14 @@ std::size_t weight_bytes(const ExpertWeights& expert) noexcept {
     return weight_bytes(expert.gate) + weight_bytes(expert.up) + weight_bytes(expert.down);
 }
 
-ExpertStore::ExpertStore(int n_moe_layers, int n_experts, std::vector<ExpertWeights> experts)
-    : n_moe_layers_(n_moe_layers), n_experts_(n_experts), experts_(std::move(experts)) {
+ExpertStore::ExpertStore(int n_moe_layers,
+                         int n_experts,
+                         std::vector<ExpertWeights> experts,
+                         AlignedTensors copies)
+    : n_moe_layers_(n_moe_layers),
+      n_experts_(n_experts),
+      experts_(std::move(experts)),
+      copies_(std::move(copies)) {
     check(n_moe_layers > 0 && n_experts > 0, "a store has layers and experts");
     check(experts_.size() ==
               static_cast<std::size_t>(n_moe_layers) * static_cast<std::size_t>(n_experts),

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/aligned_tensors.h"
 #include "cpu_kernels/kernels.h"
 
 namespace baltoro::experts {
@@ -23,7 +24,10 @@ std::size_t weight_bytes(const ExpertWeights& expert) noexcept;
 class ExpertStore {
   public:
     // experts[moe_layer_idx * n_experts + expert_idx]
-    ExpertStore(int n_moe_layers, int n_experts, std::vector<ExpertWeights> experts);
+    ExpertStore(int n_moe_layers,
+                int n_experts,
+                std::vector<ExpertWeights> experts,
+                AlignedTensors copies = {});
 
     int n_experts() const noexcept { return n_experts_; }
     int n_moe_layers() const noexcept { return n_moe_layers_; }
@@ -33,6 +37,7 @@ class ExpertStore {
     int n_moe_layers_;
     int n_experts_;
     std::vector<ExpertWeights> experts_;
+    AlignedTensors copies_;  // what `experts_` may point into besides the checkpoint
 };
 
 }  // namespace baltoro::experts

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/aligned_tensors.h"
 #include "base/float_formats.h"
 
 namespace baltoro {
@@ -73,13 +74,15 @@ class Placer {
     device::Device& device_;
 };
 
-kernels::Weight expert_weight(const Checkpoint& checkpoint, const std::string& name) {
+kernels::Weight expert_weight(const Checkpoint& checkpoint,
+                              const std::string& name,
+                              AlignedTensors& aligned) {
     const TensorView& weight = *checkpoint.find(name + ".weight");
     const TensorView* scale = checkpoint.find(name + ".weight_scale_inv");
     const int n = static_cast<int>(weight.shape[0]);
     const int k = static_cast<int>(weight.shape[1]);
-    return {weight.data,
-            scale == nullptr ? nullptr : scale->as<float>(),
+    return {aligned.of(weight),
+            scale == nullptr ? nullptr : static_cast<const float*>(aligned.of(*scale)),
             n,
             k,
             k,
@@ -131,18 +134,19 @@ ModelWeights place_weights(const ModelConfig& config,
 
 experts::ExpertStore map_experts(const ModelConfig& config, const Checkpoint& checkpoint) {
     std::vector<experts::ExpertWeights> all;
+    AlignedTensors aligned;
     int n_moe_layers = 0;
     for (int l = 0; l < config.num_hidden_layers; l++) {
         if (!config.is_moe_layer(l)) continue;
         n_moe_layers++;
         for (int e = 0; e < config.n_routed_experts; e++) {
             const std::string prefix = fmt::format("model.layers.{}.mlp.experts.{}.", l, e);
-            all.push_back({expert_weight(checkpoint, prefix + "gate_proj"),
-                           expert_weight(checkpoint, prefix + "up_proj"),
-                           expert_weight(checkpoint, prefix + "down_proj")});
+            all.push_back({expert_weight(checkpoint, prefix + "gate_proj", aligned),
+                           expert_weight(checkpoint, prefix + "up_proj", aligned),
+                           expert_weight(checkpoint, prefix + "down_proj", aligned)});
         }
     }
-    return {n_moe_layers, config.n_routed_experts, std::move(all)};
+    return {n_moe_layers, config.n_routed_experts, std::move(all), std::move(aligned)};
 }
 
 }  // namespace baltoro
