@@ -36,6 +36,10 @@ class Answerer {
     FinishReason last_reason_ = FinishReason::stop;
 };
 
+// Streams the answer to one message of a user, after the system message if there is one
+// (tools/chat.cpp). Throws Error as Session::prefill does.
+void answer_once(Answerer& answerer, const std::string& system, const std::string& text);
+
 // Chats on the terminal until the input ends (tools/chat.cpp). Returns the exit code.
 int chat(Answerer& answerer, const std::string& system);
 

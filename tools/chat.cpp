@@ -51,6 +51,19 @@ nlohmann::ordered_json opening(const std::string& system) {
     return messages;
 }
 
+nlohmann::ordered_json user_message(const std::string& text) {
+    return {{"role", "user"}, {"content", text}};
+}
+
+// The answer to the last message of a conversation.
+std::string answer_to(Answerer& answerer, const nlohmann::ordered_json& messages) {
+    const std::string json =
+        messages.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    const Runtime& runtime = answerer.runtime();
+    return answerer.answer(
+        encode_prompt(*runtime.tokenizer, render_chat(runtime.chat_format, json, "")));
+}
+
 // Thinking models answer "reasoning</think>text"; their templates want the two apart.
 nlohmann::ordered_json assistant_message(const std::string& text) {
     const std::string end = "</think>";
@@ -64,13 +77,9 @@ nlohmann::ordered_json assistant_message(const std::string& text) {
 }
 
 void answer_turn(Answerer& answerer, nlohmann::ordered_json& messages, const std::string& line) {
-    messages.push_back({{"role", "user"}, {"content", line}});
-    const std::string json =
-        messages.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-    const Runtime& runtime = answerer.runtime();
+    messages.push_back(user_message(line));
     try {
-        const std::string text = answerer.answer(
-            encode_prompt(*runtime.tokenizer, render_chat(runtime.chat_format, json, "")));
+        const std::string text = answer_to(answerer, messages);
         messages.push_back(assistant_message(text));
     } catch (const Error& error) {
         // The conversation no longer fits; what is there stays usable.
@@ -82,6 +91,12 @@ void answer_turn(Answerer& answerer, nlohmann::ordered_json& messages, const std
 }
 
 }  // namespace
+
+void answer_once(Answerer& answerer, const std::string& system, const std::string& text) {
+    nlohmann::ordered_json messages = opening(system);
+    messages.push_back(user_message(text));
+    answer_to(answerer, messages);
+}
 
 int chat(Answerer& answerer, const std::string& system) {
     const bool is_terminal = isatty(STDIN_FILENO) != 0;

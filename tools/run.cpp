@@ -1,4 +1,5 @@
-#include <atomic>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -6,8 +7,6 @@
 #include <iterator>
 #include <random>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -50,19 +49,6 @@ std::string read_prompt(const RunCommand& command) {
     if (command.prompt_file == "-")
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     return read_small_file(command.prompt_file, kMaxBytes);
-}
-
-std::vector<std::int32_t> prompt_ids(const RunCommand& command,
-                                     const Runtime& runtime,
-                                     const std::string& text) {
-    if (command.raw) return runtime.tokenizer->encode(text);
-    nlohmann::ordered_json messages = nlohmann::ordered_json::array();
-    if (!command.system.empty())
-        messages.push_back({{"role", "system"}, {"content", command.system}});
-    messages.push_back({{"role", "user"}, {"content", text}});
-    const std::string json =
-        messages.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-    return encode_prompt(*runtime.tokenizer, render_chat(runtime.chat_format, json, ""));
 }
 
 void write_stats(const std::string& path, const SpeedReport& report) {
@@ -110,7 +96,8 @@ std::string Answerer::answer(const std::vector<std::int32_t>& prompt) {
 }
 
 int run_command(const RunCommand& command) {
-    check_sampling_options(sampling_options(command, ModelConfig{}));  // before anything is loaded
+    static_cast<void>(
+        sampling_options(command, ModelConfig{}));  // refused before anything is loaded
     if (!command.stats_file.empty() && !std::ofstream(command.stats_file, std::ios::app))
         throw Error("--stats " + command.stats_file + ": cannot write");
     const bool is_chat = !command.prompt && command.prompt_file.empty();
@@ -121,7 +108,10 @@ int run_command(const RunCommand& command) {
     if (is_chat) {
         exit_code = chat(answerer, command.system);
     } else {
-        answerer.answer(prompt_ids(command, answerer.runtime(), prompt));
+        if (command.raw)
+            answerer.answer(answerer.runtime().tokenizer->encode(prompt));
+        else
+            answer_once(answerer, command.system, prompt);
         write_out("\n");
         if (answerer.last_reason() == FinishReason::context_full)
             log_line("(the context is full; --ctx-size sets it)");
