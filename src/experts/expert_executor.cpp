@@ -145,7 +145,6 @@ void ExpertExecutor::run(const ExpertBatch& batch) {
                                 batch.moe_layer_idx, state.nodes[0].store.n_experts() - 1));
     }
     state.batch = batch;
-    state.last_weight_bytes = state.bytes_of_groups();
     std::size_t next = 0;
     do {  // without any expert dst still becomes zero
         next = state.begin_wave(next);
@@ -154,7 +153,7 @@ void ExpertExecutor::run(const ExpertBatch& batch) {
 }
 
 std::uint64_t ExpertExecutor::last_weight_bytes() const noexcept {
-    return state_->last_weight_bytes;
+    return state_->bytes_of_groups();
 }
 
 }  // namespace baltoro::experts

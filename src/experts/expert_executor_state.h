@@ -51,7 +51,6 @@ struct ExpertExecutor::State {
     const kernels::Table& kernels;
     ExpertShapes shapes;
     ExpertPlan plan;
-    std::uint64_t last_weight_bytes = 0;
 
     // What one call of the team works on: groups of the plan, the first at slot 0.
     ExpertBatch batch;
