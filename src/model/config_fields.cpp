@@ -46,22 +46,8 @@ void store(ConfigValues& values, JsonPath path, const JsonValue& value) {
 }
 
 std::string spelled(const ConfigValue& value) {
-    switch (value.kind) {
-        case JsonKind::null:
-            return "null";
-        case JsonKind::boolean:
-            return value.integer != 0 ? "true" : "false";
-        case JsonKind::integer:
-            return std::to_string(value.integer);
-        case JsonKind::number:
-            return fmt::format("{}", value.number);
-        case JsonKind::string:
-            return in_quotes(value.text);
-        case JsonKind::object:
-            return "an object";
-        case JsonKind::array:
-            break;
-    }
+    if (value.kind != JsonKind::array)
+        return spelled(JsonValue{value.kind, value.integer, value.number, value.text});
     if (!value.holds_only_integers || value.elements.size() > 8) return "a list";
     return fmt::format("[{}]", fmt::join(value.elements, ", "));
 }

@@ -98,26 +98,6 @@ class HeaderReader {
         ++n_offsets_;
     }
 
-    static std::string spelled(const JsonValue& value) {
-        switch (value.kind) {
-            case JsonKind::integer:
-                return std::to_string(value.integer);
-            case JsonKind::number:
-                return fmt::format("{}", value.number);
-            case JsonKind::string:
-                return in_quotes(value.text);
-            case JsonKind::null:
-                return "null";
-            case JsonKind::boolean:
-                return value.integer != 0 ? "true" : "false";
-            case JsonKind::object:
-                return "an object";
-            case JsonKind::array:
-                return "an array";
-        }
-        return "?";
-    }
-
     void finish_tensor() const {
         if (tensors_.empty()) return;
         const TensorEntry& tensor = tensors_.back();

@@ -146,4 +146,24 @@ std::string in_quotes(std::string_view text) {
     return '"' + printable(text, 200) + '"';
 }
 
+std::string spelled(const JsonValue& value) {
+    switch (value.kind) {
+        case JsonKind::null:
+            return "null";
+        case JsonKind::boolean:
+            return value.integer != 0 ? "true" : "false";
+        case JsonKind::integer:
+            return std::to_string(value.integer);
+        case JsonKind::number:
+            return fmt::format("{}", value.number);
+        case JsonKind::string:
+            return in_quotes(value.text);
+        case JsonKind::object:
+            return "an object";
+        case JsonKind::array:
+            return "an array";
+    }
+    return "?";
+}
+
 }  // namespace baltoro

@@ -34,4 +34,7 @@ void walk_json(std::string_view text,
 // '?', and what is longer than 200 bytes is cut.
 std::string in_quotes(std::string_view text);
 
+// A value as an error message shows it; of objects and arrays only what they are.
+std::string spelled(const JsonValue& value);
+
 }  // namespace baltoro
