@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-# Folder -> folders it may include from, besides itself. tools -> app -> engine -> model -> ... -> base.
+# Folder -> folders it may include from, besides itself. tools -> app -> server -> engine -> model -> ... -> base.
 BELOW_MODEL = {"base", "numa", "weights", "device", "experts", "cpu_kernels"}
 BELOW_ENGINE = BELOW_MODEL | {"model", "sampling", "text"} - {"experts"}
 ALLOWED = {
@@ -20,8 +20,9 @@ ALLOWED = {
     "experts": {"base", "numa", "cpu_kernels", "weights"},
     "model": BELOW_MODEL,
     "engine": BELOW_ENGINE,
-    "app": BELOW_ENGINE | {"engine"},
-    "tools": BELOW_ENGINE | {"engine", "app", "tests/reference"},
+    "server": {"base", "text", "sampling", "engine"},
+    "app": BELOW_ENGINE | {"engine", "server"},
+    "tools": BELOW_ENGINE | {"engine", "server", "app", "tests/reference"},
     "tests": None,  # tests may include everything
 }
 

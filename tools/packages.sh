@@ -1,7 +1,7 @@
 # Sourced by quickstart and test: what the build needs, from the distribution alone.
 
 packages="g++ meson ninja-build pkg-config cmake git python3 libdnnl-dev libhwloc-dev nlohmann-json3-dev
-          doctest-dev libpcre2-dev libcli11-dev libfmt-dev libedit-dev"
+          doctest-dev libpcre2-dev libcli11-dev libfmt-dev libedit-dev libboost1.81-dev"
 
 # Installs what is missing; says what, and asks for sudo only if the user is not root.
 install_packages() {

@@ -33,13 +33,13 @@ struct AnswerUsage {
 
 // What happened since the consumer last looked.
 struct AnswerEvents {
-    int prefilled_tokens = 0;             // of the prompt so far, cached ones included
-    std::vector<AnswerPart> parts;        // new parts
-    std::vector<TokenLogprob> logprobs;   // of the tokens behind `parts`, if asked for
-    bool is_finished = false;             // the rest is set then
+    int prefilled_tokens = 0;            // of the prompt so far, cached ones included
+    std::vector<AnswerPart> parts;       // new parts
+    std::vector<TokenLogprob> logprobs;  // of the tokens behind `parts`, if asked for
+    bool is_finished = false;            // the rest is set then
     FinishReason reason = FinishReason::stop;
-    std::string stop_text;                // the stop text that was met, if one was
-    std::string error;                    // not empty: the engine failed; `parts` is incomplete
+    std::string stop_text;  // the stop text that was met, if one was
+    std::string error;      // not empty: the engine failed; `parts` is incomplete
     AnswerUsage usage;
 };
 

@@ -19,20 +19,20 @@ struct ApiRequest {
     std::vector<std::string> texts;                 // completions: one answer each
     std::vector<std::vector<std::int32_t>> tokens;  // completions with token ids
 
-    bool thinking = true;            // template flag of variants that have one
+    bool thinking = true;  // template flag of variants that have one
     bool add_generation_prompt = true;
     enum class Calls : std::uint8_t { automatic, none, required };
     Calls calls = Calls::automatic;
-    std::string forced_tool;         // with required: the one to call, or empty for any
-    std::string response_schema;     // JSON schema that the content must follow; "{}": any object
+    std::string forced_tool;      // with required: the one to call, or empty for any
+    std::string response_schema;  // JSON schema that the content must follow; "{}": any object
 
-    Request request;                 // sampling, limits, stop, format; prompt and forced are empty
+    Request request;  // sampling, limits, stop, format; prompt and forced are empty
 
-    std::string model;               // as asked for, echoed
+    std::string model;  // as asked for, echoed
     bool stream = false;
     bool include_usage = false;
-    bool echo = false;               // completions
-    int n = 1;                       // answers per prompt
+    bool echo = false;  // completions
+    int n = 1;          // answers per prompt
 };
 
 // Limits and defaults that parsing needs.
@@ -42,20 +42,9 @@ struct ApiLimits {
     double temperature = 0.6;
     double top_p = 1.0;
     int top_k = 0;
-    bool has_reasoning = false;      // the model thinks
-    std::string served_model;        // the name that /v1/models gives
-    bool strict_model = false;       // other names are refused
-};
-
-// Refuses a request: 400 with a parameter's name unless said otherwise. Each dialect gives it its
-// own shape.
-struct ApiError {
-    int status = 400;
-    std::string type = "invalid_request_error";
-    std::string code;     // may be empty
-    std::string param;    // may be empty
-    std::string message;  // never echoes the request's text
-    int retry_after_s = 0;
+    bool has_reasoning = false;  // the model thinks
+    std::string served_model;    // the name that /v1/models gives
+    bool strict_model = false;   // other names are refused
 };
 
 }  // namespace baltoro::server
