@@ -57,13 +57,13 @@ void CpuAttention::write_latent(const WriteLatent& args) {
     });
 }
 
-void CpuAttention::attend(const Attend& args) {
+void CpuAttention::attend(const Attend& args, StepKind kind) {
     const auto n_queries = static_cast<std::size_t>(total_rows(args.sequences)) *
                            static_cast<std::size_t>(args.shapes.n_heads);
     queries_.get<bf16_t>((n_queries + WideAttention::kQueries) *
                          static_cast<std::size_t>(args.shapes.latent_dim()));
     contexts_.get<bf16_t>(n_queries * static_cast<std::size_t>(args.shapes.kv_lora_rank));
-    list_blocks(args);
+    list_blocks(args, kind);
     const int rank = args.shapes.kv_lora_rank;
     // With fewer blocks than two per worker, the splits of a block go to different workers.
     split_over_team_ = static_cast<int>(blocks_.size()) < 2 * team_.size() &&
@@ -96,14 +96,15 @@ void CpuAttention::attend(const Attend& args) {
 
 // Cuts the batch into query blocks; their order interleaves long and short contexts over the
 // workers.
-void CpuAttention::list_blocks(const Attend& args) {
+void CpuAttention::list_blocks(const Attend& args, StepKind kind) {
     blocks_.clear();
     n_partials_ = 0;
     const int n_heads = args.shapes.n_heads;
     for (std::size_t s = 0; s < args.sequences.size(); s++) {
         const SequenceRows& sequence = args.sequences[s];
         const int n_queries = sequence.n_rows * n_heads;
-        const bool is_wide = has_wide_path_ && sequence.n_rows >= kWideRows;
+        const bool is_wide =
+            has_wide_path_ && kind == StepKind::prefill && sequence.n_rows >= kWideRows;
         const int size = is_wide ? WideAttention::kQueries : kQueries;
         for (int q = 0; q < n_queries; q += size) {
             const int n = std::min(size, n_queries - q);

@@ -11,15 +11,15 @@
 namespace baltoro::device {
 
 // Multi-head latent attention on the expert team. The context is cut at fixed positions and partial
-// results are merged in order, so a row's result depends neither on the number of workers nor on
-// the rows computed with it. Engine thread only.
+// results are merged in order, so a row's result does not depend on the number of workers, nor, in
+// a step of kind decode, on the rows computed with it. Engine thread only.
 class CpuAttention {
   public:
     // `team` must outlive the object.
     CpuAttention(numa::Team& team, kernels::IsaLevel level);
 
     void write_latent(const WriteLatent& args);
-    void attend(const Attend& args);
+    void attend(const Attend& args, StepKind kind);
 
   private:
     // kQueries consecutive (row, head) pairs of one sequence: the rows of one kernel call.
@@ -28,7 +28,7 @@ class CpuAttention {
     // context over many cores.
     static constexpr int kSplitPages = 16;
 
-    // New rows of a sequence from which on its queries are computed in wide blocks.
+    // New rows of a sequence from which on a prefill step computes its queries in wide blocks.
     static constexpr int kWideRows = 32;
 
     struct QueryBlock {
@@ -64,7 +64,7 @@ class CpuAttention {
                      const Partial& dst,
                      float* scores) const;
     void project_values(const Attend& args, int worker_idx);
-    void list_blocks(const Attend& args);
+    void list_blocks(const Attend& args, StepKind kind);
     void merge(const Partial& part, const Partial& total, int n_queries, int dim) const;
     void normalise(const Attend& args, const QueryBlock& block, const Partial& total);
     Partial partial_at(float* base, int idx, int dim) const noexcept;

@@ -89,6 +89,10 @@ void CpuDevice::copy_from_host(void* dst, const void* host_src, std::size_t size
     std::memcpy(dst, host_src, size_bytes);
 }
 
+void CpuDevice::begin_step(StepKind kind) {
+    kind_ = kind;
+}
+
 void CpuDevice::embed(const Embed& args) {
     const auto n = static_cast<std::size_t>(args.table.k);
     for (std::size_t r = 0; r < args.ids.size(); r++) {
@@ -244,7 +248,7 @@ void CpuDevice::write_latent(const WriteLatent& args) {
 }
 
 void CpuDevice::attend(const Attend& args) {
-    attention_.attend(args);
+    attention_.attend(args, kind_);
 }
 
 void CpuDevice::route(const Route& args) {

@@ -22,6 +22,7 @@ class CpuDevice final : public Device {
     Matrix place(const TensorView& weight, const TensorView* scale) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
     void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) override;
+    void begin_step(StepKind kind) override;
     void embed(const Embed& args) override;
     void rms_norm(const Norm& args) override;
     void product(const Product& args) override;
@@ -34,7 +35,9 @@ class CpuDevice final : public Device {
 
   private:
     void release(void* data, std::size_t size_bytes) noexcept override;
-    bool uses_panels(int n_rows) const noexcept { return n_rows >= kernels_.panel_min_rows; }
+    bool uses_panels(int n_rows) const noexcept {
+        return kind_ == StepKind::prefill && n_rows >= kernels_.panel_min_rows;
+    }
     void pack_rows(const bf16_t* x, int n_rows, int k, bf16_t* panels, int worker_idx) const;
     void row_products(const Product& args, numa::Share columns) const;
     void gated_ffn_by_rows(const GatedFfn& args);
@@ -45,6 +48,7 @@ class CpuDevice final : public Device {
     numa::Team& team_;
     kernels::IsaLevel level_;
     const kernels::Table& kernels_;
+    StepKind kind_ = StepKind::prefill;
     CpuAttention attention_;
     std::vector<float> unit_gains_;        // ones: the gains of a product that is added as it is
     Scratch panels_;                       // packed activations, shared by the team

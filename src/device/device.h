@@ -9,6 +9,19 @@
 #include "base/float_formats.h"
 #include "base/tensor_view.h"
 
+namespace baltoro {
+
+// The arithmetic of a step's rows.
+enum class StepKind : std::uint8_t {
+    // A complete chunk of one prompt: whatever is fastest. A row's last bits may depend on the
+    // other rows of the chunk.
+    prefill,
+    // Everything else: a row's bits depend on its own sequence alone, whatever is computed with it.
+    decode,
+};
+
+}  // namespace baltoro
+
 namespace baltoro::device {
 
 class Device;
@@ -186,6 +199,9 @@ class Device {
 
     virtual void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) = 0;
     virtual void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) = 0;
+
+    // The arithmetic of the operations that follow.
+    virtual void begin_step(StepKind kind) = 0;
 
     virtual void embed(const Embed& args) = 0;
     virtual void rms_norm(const Norm& args) = 0;

@@ -29,14 +29,23 @@ void Session::check_ids(std::span<const std::int32_t> ids) const {
                                 ids.size(), context_size()));
 }
 
-std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
-                                        const Progress& progress) {
-    check_ids(ids);
+int Session::reusable(std::span<const std::int32_t> ids) const {
     const auto mismatch = std::mismatch(ids.begin(), ids.end(), tokens_.begin(), tokens_.end());
     // The last token is always computed, since its logits are wanted.
     const int common =
         std::min(static_cast<int>(mismatch.first - ids.begin()), static_cast<int>(ids.size()) - 1);
+    const int chunk = model_.limits().max_rows;
+    const int n_in_chunks = static_cast<int>(ids.size()) / chunk * chunk;  // of a cold run
+    const int same_chunks = std::min({n_chunk_tokens_, common / chunk * chunk, n_in_chunks});
+    return same_chunks == n_in_chunks && n_chunk_tokens_ == n_in_chunks ? common : same_chunks;
+}
+
+std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
+                                        const Progress& progress) {
+    check_ids(ids);
+    const int common = reusable(ids);
     tokens_.resize(static_cast<std::size_t>(common));
+    n_chunk_tokens_ = std::min(n_chunk_tokens_, common);
     const int total = static_cast<int>(ids.size());
     const int chunk = model_.limits().max_rows;
     prefilled_ = total - common;
@@ -45,7 +54,8 @@ std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
         const int end = std::min(total, (begin / chunk + 1) * chunk);
         logits =
             run(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
-                begin, end == total);
+                begin, end - begin == chunk ? StepKind::prefill : StepKind::decode, end == total);
+        if (end - begin == chunk) n_chunk_tokens_ = end;
         begin = end;
         if (progress && !progress(begin - common, prefilled_))
             return end == total ? logits : std::span<const float>{};
@@ -57,17 +67,18 @@ std::span<const float> Session::step(std::int32_t id) {
     if (static_cast<int>(tokens_.size()) >= context_size())
         throw Error(
             fmt::format("the context of {} tokens is full; raise --ctx-size", context_size()));
-    return run({&id, 1}, static_cast<int>(tokens_.size()), true);
+    return run({&id, 1}, static_cast<int>(tokens_.size()), StepKind::decode, true);
 }
 
 std::span<const float> Session::run(std::span<const std::int32_t> ids,
                                     int first_position,
+                                    StepKind kind,
                                     bool wants_logits) {
     const int n_rows = static_cast<int>(ids.size());
     const device::SequenceRows rows{0, n_rows, first_position, page_table_};
     const std::int32_t last_row = n_rows - 1;
     const std::span<const std::int32_t> logit_rows{&last_row, wants_logits ? 1u : 0u};
-    const std::span<const float> logits = model_.forward({ids, {&rows, 1}, logit_rows});
+    const std::span<const float> logits = model_.forward({ids, {&rows, 1}, logit_rows, kind});
     tokens_.insert(tokens_.end(), ids.begin(), ids.end());
     return logits;
 }

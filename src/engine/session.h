@@ -21,9 +21,10 @@ class Session {
 
     // Makes the cache hold exactly `ids`, reusing the longest common prefix with what it holds, and
     // returns the logits after the last one (f32 [vocab_size], valid until the next step); empty if
-    // `progress` stopped it. Chunks are cut at fixed multiples of the model's max_rows, so a reused
-    // prefix and a cold run give the same tokens. Throws Error if ids are empty, out of range or
-    // too many for the context.
+    // `progress` stopped it. Complete chunks, at multiples of the model's max_rows, are steps of
+    // kind prefill, the rest of the prompt and all later tokens of kind decode; what is reused was
+    // computed as a cold run would compute it, so both give the same bits. Throws Error if ids are
+    // empty, out of range or too many for the context.
     std::span<const float> prefill(std::span<const std::int32_t> ids,
                                    const Progress& progress = {});
 
@@ -38,8 +39,11 @@ class Session {
     int prefilled() const noexcept { return prefilled_; }
 
   private:
+    // Tokens of `ids` that the cache holds as a cold run would compute them.
+    int reusable(std::span<const std::int32_t> ids) const;
     std::span<const float> run(std::span<const std::int32_t> ids,
                                int first_position,
+                               StepKind kind,
                                bool wants_logits);
     void check_ids(std::span<const std::int32_t> ids) const;
 
@@ -48,6 +52,7 @@ class Session {
     std::vector<std::int32_t> tokens_;
     std::vector<std::int32_t> page_table_;
     int prefilled_ = 0;
+    int n_chunk_tokens_ = 0;  // of tokens_, the first ones, computed in complete chunks
 };
 
 }  // namespace baltoro

@@ -77,7 +77,7 @@ struct ExpertExecutor::State {
 
     bool may_use_panels() const noexcept { return kernels.panel_min_rows <= shapes.max_rows; }
     bool uses_panels(const ExpertGroup& group) const noexcept {
-        return group.n_rows >= kernels.panel_min_rows;
+        return batch.may_use_panels && group.n_rows >= kernels.panel_min_rows;
     }
     bf16_t* packed_slot(int slot) const noexcept {
         return packed.as<bf16_t>() + slot * kernels::panel_elements(shapes.hidden_size);

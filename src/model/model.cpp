@@ -34,6 +34,7 @@ std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     bf16_t* normed = activations_.normed.as<bf16_t>();  // bf16 [n_rows, hidden]
 
     write_rope(batch);
+    device_.begin_step(batch.kind);
     device_.embed({weights_.embed, batch.tokens, x});
     int moe_layer_idx = 0;
     for (int l = 0; l < config_.num_hidden_layers; l++) {
@@ -43,7 +44,7 @@ std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
         if (config_.is_moe_layer(l)) {
             normalise(layer.post_attention_norm, n_rows, activations_.normed_f32.as<float>(),
                       activations_.experts_in.as<bf16_t>());
-            moe_layer_.add(layer, moe_layer_idx++, n_rows, trace);
+            moe_layer_.add(layer, moe_layer_idx++, n_rows, batch.kind, trace);
         } else {
             normalise(layer.post_attention_norm, n_rows, nullptr, normed);
             device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, normed, n_rows, x});

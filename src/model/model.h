@@ -23,6 +23,7 @@ struct Batch {
     std::span<const std::int32_t> tokens;             // one per row, each in [0, vocab_size)
     std::span<const device::SequenceRows> sequences;  // cover the rows in order, without gaps
     std::span<const std::int32_t> logit_rows;         // ascending rows whose logits are wanted
+    StepKind kind = StepKind::prefill;
 };
 
 // Sizes a model is built for.

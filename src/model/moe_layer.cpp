@@ -18,7 +18,8 @@ MoeLayer::MoeLayer(const ModelConfig& config,
                 {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok,
                  max_rows}) {}
 
-void MoeLayer::add(const LayerWeights& layer, int moe_layer_idx, int n_rows, Trace* trace) {
+void MoeLayer::add(
+    const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace) {
     float* x = activations_.x.as<float>();                           // f32 [n_rows, hidden]
     const bf16_t* h = activations_.experts_in.as<bf16_t>();          // bf16 [n_rows, hidden]
     std::int32_t* ids = activations_.expert_ids.as<std::int32_t>();  // [n_rows, top_k]
@@ -30,7 +31,7 @@ void MoeLayer::add(const LayerWeights& layer, int moe_layer_idx, int n_rows, Tra
                    static_cast<float>(config_.routed_scaling_factor),
                    activations_.normed_f32.as<float>(), n_rows, ids, gains});
     device_.finish();  // ids, gains and h are the host's from here on
-    executor_.run({moe_layer_idx, n_rows, h, ids, gains, routed});
+    executor_.run({moe_layer_idx, n_rows, h, ids, gains, routed, kind == StepKind::prefill});
     if (layer.ffn.gate)
         device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, n_rows, x});
     device_.add(routed, x,

@@ -25,7 +25,7 @@ class MoeLayer {
 
     // x += sum of gain x expert(h) over the chosen experts, + shared_expert(h), where h is the
     // normalised input in activations.experts_in (bf16) and normed_f32 (the router's copy).
-    void add(const LayerWeights& layer, int moe_layer_idx, int n_rows, Trace* trace);
+    void add(const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace);
 
   private:
     void append_experts(Trace& trace, int moe_layer_idx, int n_rows) const;

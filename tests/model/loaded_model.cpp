@@ -5,7 +5,10 @@
 
 namespace baltoro::testing {
 
-ForwardOutput run_in_chunks(Model& model, const std::vector<std::int32_t>& tokens, int chunk) {
+ForwardOutput run_in_chunks(Model& model,
+                            const std::vector<std::int32_t>& tokens,
+                            int chunk,
+                            StepKind kind) {
     ForwardOutput output;
     Trace trace;
     std::vector<std::int32_t> pages(static_cast<std::size_t>(model.limits().n_pages));
@@ -16,7 +19,7 @@ ForwardOutput run_in_chunks(Model& model, const std::vector<std::int32_t>& token
         std::iota(rows.begin(), rows.end(), 0);
         const device::SequenceRows sequence{0, static_cast<int>(n), static_cast<int>(begin), pages};
         const std::span<const float> logits =
-            model.forward({{tokens.data() + begin, n}, {&sequence, 1}, rows}, &trace);
+            model.forward({{tokens.data() + begin, n}, {&sequence, 1}, rows, kind}, &trace);
         output.logits.insert(output.logits.end(), logits.begin(), logits.end());
     }
     for (const std::vector<float>& layer : trace.hidden)

@@ -40,6 +40,9 @@ struct ForwardOutput {
     std::vector<float> hidden;
     std::vector<std::int32_t> routed_experts;
 };
-ForwardOutput run_in_chunks(Model& model, const std::vector<std::int32_t>& tokens, int chunk);
+ForwardOutput run_in_chunks(Model& model,
+                            const std::vector<std::int32_t>& tokens,
+                            int chunk,
+                            StepKind kind = StepKind::prefill);
 
 }  // namespace baltoro::testing
