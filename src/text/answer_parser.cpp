@@ -132,6 +132,9 @@ void AnswerParser::push_marker(Marker marker, std::vector<AnswerPart>& parts) {
 void AnswerParser::finish(std::vector<AnswerPart>& parts) {
     // An id that was cut before its counter may be the start of another function's name.
     if (state_ == State::call_id && before_counter(trimmed(id_)).empty()) state_ = State::section;
+    // What would be outer white space had the call been closed is still within its arguments.
+    if (state_ == State::call_arguments && has_arguments_)
+        append_arguments(std::exchange(spaces_, {}), parts);
     close_call(false, parts);
     state_ = State::content;
     is_in_section_ = false;
@@ -174,17 +177,20 @@ void AnswerParser::push_arguments(std::string_view text, std::vector<AnswerPart>
     const std::string_view solid = without_trailing_spaces(text);
     if (!solid.empty()) {
         has_arguments_ = true;
-        std::string more = std::exchange(spaces_, {});
-        more.append(solid);
-        if (report_ == Report::held) {
-            held_arguments_.append(more);
-        } else {
-            parts.push_back({.kind = AnswerPart::Kind::call_arguments,
-                             .text = std::move(more),
-                             .call_idx = n_calls_ - 1});
-        }
+        append_arguments(std::exchange(spaces_, {}).append(solid), parts);
     }
     spaces_.append(text.substr(solid.size()));
+}
+
+void AnswerParser::append_arguments(std::string text, std::vector<AnswerPart>& parts) {
+    if (text.empty()) return;
+    if (report_ == Report::held) {
+        held_arguments_.append(text);
+    } else {
+        parts.push_back({.kind = AnswerPart::Kind::call_arguments,
+                         .text = std::move(text),
+                         .call_idx = n_calls_ - 1});
+    }
 }
 
 void AnswerParser::report_held(std::vector<AnswerPart>& parts) {

@@ -71,6 +71,7 @@ class AnswerParser {
     void close_call(bool is_complete, std::vector<AnswerPart>& parts);
     void begin_arguments(std::vector<AnswerPart>& parts);
     void push_arguments(std::string_view text, std::vector<AnswerPart>& parts);
+    void append_arguments(std::string text, std::vector<AnswerPart>& parts);
     void report_held(std::vector<AnswerPart>& parts);
     void report_begin(std::string_view name, std::vector<AnswerPart>& parts);
     std::string_view function_named_by(std::string_view id) const;

@@ -97,7 +97,8 @@ class ToolIds {
         if (const std::optional<std::size_t> call = call_answered_by(client_id)) {
             calls_[*call].is_answered = true;
             set_string(message, "tool_call_id", calls_[*call].id);
-            if (!client_id.empty()) answered_of_id_[client_id] = *call;
+            if (!client_id.empty() && client_id == calls_[*call].client_id)
+                answered_of_id_[client_id] = *call;
         } else if (const std::optional<std::string> name = text_at(message, "name")) {
             set_string(message, "tool_call_id", next_id(*name));
         }
@@ -126,7 +127,7 @@ class ToolIds {
 
     std::vector<Call> calls_;
     std::unordered_map<std::string, std::vector<std::size_t>> open_of_id_;
-    std::unordered_map<std::string, std::size_t> answered_of_id_;
+    std::unordered_map<std::string, std::size_t> answered_of_id_;  // by the id of the call
     std::size_t first_recent_ = 0;  // unanswered calls since the last user message start here
     std::size_t first_open_ = 0;    // and those of the whole conversation
     std::size_t n_ids_ = 0;
