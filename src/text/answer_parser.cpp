@@ -7,24 +7,12 @@
 namespace baltoro {
 namespace {
 
-struct Spelling {
-    std::string_view text;
-    Marker marker;
+// Of kMarkerSpellings, in their order.
+constexpr std::array<Marker, kMarkerSpellings.size()> kMarkers = {
+    Marker::section_begin, Marker::section_begin, Marker::section_end,
+    Marker::section_end,   Marker::call_begin,    Marker::call_argument_begin,
+    Marker::call_end,      Marker::think_begin,   Marker::think_end,
 };
-
-constexpr std::string_view kThinkBegin = "<think>";
-constexpr std::string_view kThinkEnd = "</think>";
-constexpr std::array<Spelling, 9> kSpellings = {{
-    {"<|tool_calls_section_begin|>", Marker::section_begin},
-    {"<|tool_call_section_begin|>", Marker::section_begin},
-    {"<|tool_calls_section_end|>", Marker::section_end},
-    {"<|tool_call_section_end|>", Marker::section_end},
-    {"<|tool_call_begin|>", Marker::call_begin},
-    {"<|tool_call_argument_begin|>", Marker::call_argument_begin},
-    {"<|tool_call_end|>", Marker::call_end},
-    {kThinkBegin, Marker::think_begin},
-    {kThinkEnd, Marker::think_end},
-}};
 
 constexpr std::string_view kSpaces = " \t\n\r\f\v";
 constexpr std::string_view kDigits = "0123456789";
@@ -56,9 +44,9 @@ void append_text(AnswerPart::Kind kind, std::string_view text, std::vector<Answe
 }  // namespace
 
 std::optional<Marker> marker_spelled(std::string_view text) noexcept {
-    for (const Spelling& spelling : kSpellings)
-        if (spelling.text == text) return spelling.marker;
-    return std::nullopt;
+    const auto found = std::find(kMarkerSpellings.begin(), kMarkerSpellings.end(), text);
+    if (found == kMarkerSpellings.end()) return std::nullopt;
+    return kMarkers[static_cast<std::size_t>(found - kMarkerSpellings.begin())];
 }
 
 std::optional<Marker> marker_of(const Tokenizer& tokenizer, std::int32_t id) {
@@ -116,12 +104,12 @@ void AnswerParser::push_marker(Marker marker, std::vector<AnswerPart>& parts) {
             return close_call(true, parts);
         case Marker::think_begin:
             // Code about such models has these words in its text; there they are nothing special.
-            if (state_ == State::call_arguments) return push_arguments(kThinkBegin, parts);
+            if (state_ == State::call_arguments) return push_arguments("<think>", parts);
             if (!format_.has_reasoning) return;
             if (state_ == State::content || state_ == State::after_call) state_ = State::reasoning;
             return;
         case Marker::think_end:
-            if (state_ == State::call_arguments) return push_arguments(kThinkEnd, parts);
+            if (state_ == State::call_arguments) return push_arguments("</think>", parts);
             if (state_ == State::reasoning) state_ = State::content;
             return;
         case Marker::other:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,7 +25,20 @@ enum class Marker : std::uint8_t {
     other,  // any other special token: it never reaches the client
 };
 
-// The marker of that spelling, singular or plural for sections; absent if it is none of the seven.
+// The spellings of all markers but `other`; sections have a plural and a singular one.
+inline constexpr std::array<std::string_view, 9> kMarkerSpellings = {{
+    "<|tool_calls_section_begin|>",
+    "<|tool_call_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_section_end|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+    "<think>",
+    "</think>",
+}};
+
+// The marker of one of these spellings; absent for other texts.
 std::optional<Marker> marker_spelled(std::string_view text) noexcept;
 
 // The marker that a token stands for; absent for ordinary tokens.

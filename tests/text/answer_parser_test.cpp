@@ -219,7 +219,7 @@ TEST_CASE("thinking markers inside arguments are the text that they spell") {
 }
 
 TEST_CASE("text that spells markers stays text") {
-    for (const std::string_view spelling : kMarkerSpellings) {
+    for (const std::string_view spelling : kSpecialSpellings) {
         CAPTURE(spelling);
         AnswerParser parser({.tools = {}, .has_reasoning = true});
         std::vector<AnswerPart> parts;
@@ -324,7 +324,7 @@ TEST_CASE("random sequences of markers and text do not depend on the cuts") {
         format.drops_calls = random.below(4) == 0;
         std::string text;
         for (std::uint64_t n = random.below(40); n > 0; --n)
-            text += random.below(2) == 0 ? kMarkerSpellings[random.below(kMarkerSpellings.size())]
+            text += random.below(2) == 0 ? kSpecialSpellings[random.below(kSpecialSpellings.size())]
                                          : kTexts[random.below(kTexts.size())];
         CAPTURE(text);
         const ParsedAnswer answer = parsed(text, format);

@@ -49,7 +49,7 @@ std::vector<Piece> pieces_of(std::string_view text) {
     std::vector<Piece> pieces;
     std::size_t begin = 0;
     for (std::size_t at = 0; at < text.size(); ++at) {
-        for (const std::string_view spelling : kMarkerSpellings) {
+        for (const std::string_view spelling : kSpecialSpellings) {
             if (!text.substr(at).starts_with(spelling)) continue;
             pieces.push_back({std::string(text.substr(begin, at - begin))});
             pieces.push_back({"", marker_spelled(spelling).value_or(Marker::other)});

@@ -29,7 +29,7 @@ struct ParsedAnswer {
     bool operator==(const ParsedAnswer&) const = default;
 };
 
-constexpr std::array<std::string_view, 10> kMarkerSpellings = {{
+constexpr std::array<std::string_view, 10> kSpecialSpellings = {{
     "<|tool_calls_section_begin|>",
     "<|tool_calls_section_end|>",
     "<|tool_call_section_begin|>",
