@@ -10,6 +10,7 @@ int run_command(const RunCommand& command);
 int run_command(const EvalCommand& command);
 int run_command(const TokenizeCommand& command);
 int run_command(const RenderCommand& command);
+int run_command(const ParseCommand& command);
 int run_command(const InspectCommand& command);
 int run_command(const MakeModelCommand& command);
 

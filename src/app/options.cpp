@@ -127,6 +127,22 @@ CLI::App* add_render(CLI::App& app, RenderCommand& command) {
     return render;
 }
 
+CLI::App* add_parse(CLI::App& app, ParseCommand& command) {
+    CLI::App* parse =
+        app.add_subcommand("parse",
+                           "Content, reasoning and tool calls of an answer: a JSON list of its "
+                           "text's chunks on standard input")
+            ->group("Look inside");
+    add_model(*parse, command.model_dir);
+    parse
+        ->add_option("--tools", command.tools_file, "JSON list of tool declarations; default: none")
+        ->type_name("FILE.json");
+    parse->add_flag("--thinking", command.thinking,
+                    "The prompt asked for thinking: K2.5's answers start inside the reasoning "
+                    "(default: reasoning starts at <think>)");
+    return parse;
+}
+
 CLI::App* add_inspect(CLI::App& app, InspectCommand& command) {
     CLI::App* inspect =
         app.add_subcommand("inspect", "Configuration, sizes and completeness of a checkpoint")
@@ -174,12 +190,14 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     EvalCommand eval;
     TokenizeCommand tokenize;
     RenderCommand render;
+    ParseCommand parse;
     InspectCommand inspect;
     MakeModelCommand make_model;
     const CLI::App* run_app = add_run(app, run);
     const CLI::App* eval_app = add_eval(app, eval);
     const CLI::App* tokenize_app = add_tokenize(app, tokenize);
     const CLI::App* render_app = add_render(app, render);
+    const CLI::App* parse_app = add_parse(app, parse);
     const CLI::App* inspect_app = add_inspect(app, inspect);
     add_make_model(app, make_model);
     try {
@@ -191,6 +209,7 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     if (eval_app->parsed()) return eval;
     if (tokenize_app->parsed()) return tokenize;
     if (render_app->parsed()) return render;
+    if (parse_app->parsed()) return parse;
     if (inspect_app->parsed()) return inspect;
     return make_model;
 }

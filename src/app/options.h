@@ -57,6 +57,12 @@ struct RenderCommand {
     bool no_thinking = false;
 };
 
+struct ParseCommand {
+    std::string model_dir;
+    std::string tools_file;
+    bool thinking = false;
+};
+
 struct InspectCommand {
     std::string model_dir;
     bool json = false;
@@ -81,6 +87,7 @@ using Command = std::variant<Finished,
                              EvalCommand,
                              TokenizeCommand,
                              RenderCommand,
+                             ParseCommand,
                              InspectCommand,
                              MakeModelCommand>;
 

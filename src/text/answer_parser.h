@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "text/answer_parts.h"
 #include "text/tokenizer.h"
+#include "text/tool_match.h"
 
 namespace baltoro {
 
@@ -22,6 +24,22 @@ enum class Marker : std::uint8_t {
     think_end,
     other,  // any other special token: it never reaches the client
 };
+
+// The spellings of all markers but `other`; sections have a plural and a singular one.
+inline constexpr std::array<std::string_view, 9> kMarkerSpellings = {{
+    "<|tool_calls_section_begin|>",
+    "<|tool_call_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_section_end|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+    "<think>",
+    "</think>",
+}};
+
+// The marker of one of these spellings; absent for other texts.
+std::optional<Marker> marker_spelled(std::string_view text) noexcept;
 
 // The marker that a token stands for; absent for ordinary tokens.
 std::optional<Marker> marker_of(const Tokenizer& tokenizer, std::int32_t id);
@@ -50,6 +68,39 @@ class AnswerParser {
     int n_complete_calls() const noexcept { return n_complete_calls_; }
 
   private:
+    enum class State : std::uint8_t {
+        content,
+        reasoning,
+        section,        // inside a section, outside a call: text goes nowhere
+        after_call,     // after a call that stood in no section: white space is not content yet
+        call_id,        // between the call's marker and the arguments' marker
+        call_arguments  // up to the call's end
+    };
+    enum class Report : std::uint8_t {
+        streamed,  // the arguments go out as they come
+        held,      // the id names no function: the arguments tell which one it is
+        nothing,
+    };
+
+    void close_call(bool is_complete, std::vector<AnswerPart>& parts);
+    void begin_arguments(std::vector<AnswerPart>& parts);
+    void push_arguments(std::string_view text, std::vector<AnswerPart>& parts);
+    void append_arguments(std::string text, std::vector<AnswerPart>& parts);
+    void report_held(std::vector<AnswerPart>& parts);
+    void report_begin(std::string_view name, std::vector<AnswerPart>& parts);
+    std::string_view function_named_by(std::string_view id) const;
+    bool is_declared(std::string_view name) const;
+
+    AnswerFormat format_;
+    std::optional<ToolMatch> match_;  // made for the first call that needs it
+    State state_;
+    Report report_ = Report::nothing;
+    bool is_in_section_ = false;
+    bool has_arguments_ = false;  // more than white space has come
+    std::string id_;
+    std::string held_arguments_;
+    std::string spaces_;  // held back: they count only if more text follows
+    int n_calls_ = 0;     // reported
     int n_complete_calls_ = 0;
 };
 

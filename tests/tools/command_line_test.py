@@ -38,8 +38,8 @@ class CommandLine(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.directory)
 
-    def refuses(self, *args, says):
-        result = run(*args)
+    def refuses(self, *args, says, stdin=b""):
+        result = run(*args, stdin=stdin)
         self.assertEqual(result.returncode, 1, result)
         self.assertIn(says, (result.stderr + result.stdout).decode())
 
@@ -47,11 +47,11 @@ class CommandLine(unittest.TestCase):
 
     def test_help_lists_every_subcommand_in_groups(self):
         text = run("--help").stdout.decode()
-        for name in ("run", "eval", "tokenize", "render", "inspect", "make-model", "Run a model", "Look inside"):
+        for name in ("run", "eval", "tokenize", "render", "parse", "inspect", "make-model", "Run a model", "Look inside"):
             self.assertIn(name, text)
 
     def test_every_subcommand_has_help_that_states_its_defaults(self):
-        for name in ("run", "eval", "tokenize", "render", "inspect", "make-model"):
+        for name in ("run", "eval", "tokenize", "render", "parse", "inspect", "make-model"):
             result = run(name, "--help")
             self.assertEqual(result.returncode, 0)
             self.assertIn("default", result.stdout.decode())
@@ -251,6 +251,59 @@ class CommandLine(unittest.TestCase):
                          "<|im_user|>user<|im_middle|>Hi<|im_end|><|im_assistant|>assistant<|im_middle|>")
         path.write_text('{"role": "user"}')
         self.refuses("render", "--model", self.model, "--messages", path, says="array")
+
+    def parse(self, *chunks, options=()):
+        result = run("parse", "--model", self.model, *options, stdin=json.dumps(chunks).encode())
+        self.assertEqual((result.returncode, result.stdout.count(b"\n")), (0, 1), result.stderr)
+        return json.loads(result.stdout)
+
+    def test_parse_tells_content_reasoning_and_calls_apart_in_any_chunks(self):
+        text = ('<think>Hm.</think>Ok [E] é <|tool_call_section_begin|><|tool_call_begin|>functions.a.b:0 '
+                '<|tool_call_argument_begin|> {"x": "\\n<|"} <|tool_call_end|><|tool_calls_section_end|>!<|im_end|>')
+        expected = {"content": "Ok [E] é !", "reasoning": "Hm.",
+                    "calls": [{"id": "functions.a.b:0", "name": "a.b", "arguments": '{"x": "\\n<|"}'}]}
+        for chunks in ([text], list(text), [text[at:at + 7] for at in range(0, len(text), 7)]):
+            self.assertEqual(self.parse(*chunks), expected)
+        self.assertEqual(self.parse("a <|tool_call_beg"),
+                         {"content": "a <|tool_call_beg", "reasoning": None, "calls": []})
+        self.assertEqual(self.parse(), {"content": "", "reasoning": None, "calls": []})
+
+    def test_parse_finds_the_tool_of_a_call_without_a_name(self):
+        path = self.directory / "tools.json"
+        text = '<|tool_call_begin|>call_3<|tool_call_argument_begin|>{"path": 1}<|tool_call_end|>'
+        schema = {"required": ["path"], "properties": {"path": {}}}
+        self.assertEqual(self.parse(text)["calls"], [])
+        for tool in ({"type": "function", "function": {"name": "Read", "parameters": schema}},
+                     {"name": "Read", "parameters": schema},
+                     {"name": "Read", "required": ["path"], "properties": ["path"]}):
+            path.write_text(json.dumps([tool, {"type": "function", "function": {"name": "now"}}]))
+            self.assertEqual(self.parse(text, options=("--tools", path))["calls"],
+                             [{"id": "call_3", "name": "Read", "arguments": '{"path": 1}'}])
+
+    def test_parse_starts_inside_reasoning_where_the_prompt_opened_it(self):
+        self.assertEqual(self.parse("Hm.</think>Yes", options=("--thinking",))["content"], "Hm.Yes")
+        k2_5 = self.directory / "k2-5"
+        shutil.copytree(self.model, k2_5)
+        config = json.loads((k2_5 / "config.json").read_text())
+        (k2_5 / "config.json").write_text(json.dumps({"model_type": "kimi_k25", "text_config": config}))
+        args = ("parse", "--model", k2_5)
+        self.assertEqual(json.loads(run(*args, "--thinking", stdin=b'["Hm.</think>Yes"]').stdout),
+                         {"content": "Yes", "reasoning": "Hm.", "calls": []})
+        self.assertEqual(json.loads(run(*args, stdin=b'["Yes"]').stdout)["content"], "Yes")
+
+    def test_parse_refuses_bad_input(self):
+        args = ("parse", "--model", self.model)
+        for stdin, says in ((b"", "standard input: not valid JSON"), (b'{"a": 1}', "JSON list of strings"),
+                            (b'["a", 1]', "standard input[1]"), (b'["\xff"]', "UTF-8"), (b'"a"', "JSON list")):
+            self.refuses(*args, stdin=stdin, says=says)
+        path = self.directory / "tools.json"
+        for text, says in (("{", "tools.json: not valid"), ("{}", "list of tool declarations"), ("[1]", "[0]: expected"),
+                           ('[{"function": 1}]', "[0].function"), ('[{"type": "function"}]', "[0].name"),
+                           ('[{"name": "a", "parameters": 1}]', "[0].parameters"),
+                           ('[{"name": "a", "properties": [1]}]', "[0].properties")):
+            path.write_text(text)
+            self.refuses(*args, "--tools", path, stdin=b"[]", says=says)
+        self.refuses(*args, "--tools", self.directory / "none.json", stdin=b"[]", says="none.json")
 
     def test_inspect_reports_sizes_and_exits_by_completeness(self):
         report = json.loads(run("inspect", "--model", self.model, "--json").stdout)
