@@ -50,6 +50,9 @@ class Model {
     // next step. `trace`, if given, is appended to.
     std::span<const float> forward(const Batch& batch, Trace* trace = nullptr);
 
+    // The calling thread is the engine thread from here on.
+    void take_over() { team_.take_over(); }
+
     const ModelConfig& config() const noexcept { return config_; }
     const ModelLimits& limits() const noexcept { return limits_; }
 
@@ -65,6 +68,7 @@ class Model {
     ModelConfig config_;
     ModelLimits limits_;
     device::Device& device_;
+    numa::Team& team_;
     ModelWeights weights_;
     experts::ExpertStore expert_store_;
     Activations activations_;

@@ -100,6 +100,8 @@ struct Team::State {
 
     std::uint32_t size() const { return static_cast<std::uint32_t>(places.size()); }
     void pin(int worker_idx) const;
+    void own();
+    void disown() noexcept;
     void work(int worker_idx) noexcept;
     void start_phase() noexcept;
     bool arrive() noexcept;  // true for the last
@@ -112,6 +114,15 @@ void Team::State::pin(int worker_idx) const {
     if (cpu < 0 || pin_thread(0, cpu)) return;
     log_warning(fmt::format(
         "worker {} cannot be pinned to CPU {}; it runs unpinned, perhaps slower", worker_idx, cpu));
+}
+
+void Team::State::own() {
+    owner_tid = gettid();
+    owner_pinned = places[0].cpu >= 0 && sched_getaffinity(0, sizeof owner_mask, &owner_mask) == 0;
+}
+
+void Team::State::disown() noexcept {
+    if (owner_pinned) sched_setaffinity(owner_tid, sizeof owner_mask, &owner_mask);
 }
 
 bool Team::State::arrive() noexcept {
@@ -152,17 +163,14 @@ void Team::State::stop() noexcept {
     start_phase();
     for (std::thread& thread : threads)
         thread.join();
-    if (owner_pinned) sched_setaffinity(owner_tid, sizeof owner_mask, &owner_mask);
+    disown();
 }
 
 Team::Team(std::vector<WorkerPlace> places, int spin_ms) : state_(std::make_unique<State>()) {
     check(!places.empty(), "a team has at least one worker");
     state_->patience = {std::chrono::milliseconds(spin_ms), outnumber_cpus(places)};
     state_->places = std::move(places);
-    state_->owner_tid = gettid();
-    state_->owner_pinned =
-        state_->places[0].cpu >= 0 &&
-        sched_getaffinity(0, sizeof state_->owner_mask, &state_->owner_mask) == 0;
+    state_->own();
     try {
         // Threads inherit the mask of their creator, so the owner pins itself last.
         for (int i = 1; i < size(); ++i)
@@ -178,6 +186,13 @@ Team::Team(std::vector<WorkerPlace> places, int spin_ms) : state_(std::make_uniq
 
 Team::~Team() {
     state_->stop();
+}
+
+void Team::take_over() {
+    if (state_->owner_tid == gettid()) return;
+    state_->disown();
+    state_->own();
+    state_->pin(0);
 }
 
 int Team::size() const noexcept {

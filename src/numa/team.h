@@ -34,6 +34,10 @@ class Team {
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
 
+    // The calling thread becomes the owner, worker 0, and is pinned as the owner was. Not while
+    // run() is under way.
+    void take_over();
+
     int size() const noexcept;
     const WorkerPlace& place(int worker_idx) const noexcept;
 
