@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/server/refusal.h"
+
 using namespace baltoro::server;
 
 namespace {
@@ -15,18 +17,6 @@ constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
 std::string nested(int depth) {
     return std::string(static_cast<std::size_t>(depth), '[') +
            std::string(static_cast<std::size_t>(depth), ']');
-}
-
-// The refusal of `get`, which must refuse.
-template <class Get>
-ApiError refusal_of(Get get) {
-    try {
-        get();
-    } catch (const RequestError& error) {
-        return error.refusal();
-    }
-    FAIL("nothing was refused");
-    return {};
 }
 
 }  // namespace
