@@ -36,7 +36,7 @@ class RequestError : public Error {
 
 // The JSON object of a request's body; of a key that occurs twice the last value counts. A failure
 // names no parameter: not JSON, not UTF-8, no object, nested deeper than 128 levels, or so many
-// containers or keys that building it would cost more than any honest request.
+// values or keys that building it would cost more than any honest request.
 Result<Json> parse_body(std::string_view text);
 
 // The same for callers that refuse the request at once.

@@ -54,6 +54,13 @@ TEST_CASE("an object with very many keys is refused before it is built") {
     CHECK(parse_body(body + "}").error() == "The request body has objects with too many keys.");
 }
 
+TEST_CASE("a body with millions of values is refused before it is built") {
+    std::string body = "{\"x\":[0";
+    for (int i = 0; i < (1 << 22); i++)
+        body += ",0";
+    CHECK(parse_body(body + "]}").error() == "The request body has too many values.");
+}
+
 TEST_CASE("of a repeated key the last value counts") {
     const Json body = require_body(R"({"a": 1, "b": 2, "a": 3})");
     CHECK(Fields(body).integer("a", 0, 9) == 3);
