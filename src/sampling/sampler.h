@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -18,6 +19,11 @@ struct SamplingOptions {
     int top_k = 0;             // 0: all
     double min_p = 0.0;        // tokens below min_p x the largest probability are dropped
     std::uint64_t seed = 0;
+    double presence_penalty = 0.0;    // -2 to 2; 0: none
+    double frequency_penalty = 0.0;   // -2 to 2; 0: none
+    double repetition_penalty = 1.0;  // above 0, up to 10; 1: none
+    std::vector<std::pair<std::int32_t, float>>
+        logit_bias{};  // -100 to 100, added to an id's logit
 };
 
 // Throws Error naming the option if a value is out of range or NaN.

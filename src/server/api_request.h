@@ -21,14 +21,19 @@ struct ApiRequest {
 
     bool thinking = true;  // template flag of variants that have one
     bool add_generation_prompt = true;
+    bool continues_last = false;  // the last message is the beginning of the answer
+    int n_past_calls = 0;  // tool calls in the messages; the answer's ids count on from there
     enum class Calls : std::uint8_t { automatic, none, required };
     Calls calls = Calls::automatic;
     std::string forced_tool;      // with required: the one to call, or empty for any
     std::string response_schema;  // JSON schema that the content must follow; "{}": any object
 
-    Request request;  // sampling, limits, stop, format; prompt and forced are empty
+    // Sampling, limits, stop and format; prompt and forced are empty. format.tools are those that
+    // may be called, which can be fewer than tools_json shows to the model.
+    Request request;
 
     std::string model;  // as asked for, echoed
+    std::string system_fingerprint;
     bool stream = false;
     bool include_usage = false;
     bool echo = false;  // completions
@@ -42,9 +47,10 @@ struct ApiLimits {
     double temperature = 0.6;
     double top_p = 1.0;
     int top_k = 0;
-    bool has_reasoning = false;  // the model thinks
-    std::string served_model;    // the name that /v1/models gives
-    bool strict_model = false;   // other names are refused
+    bool has_reasoning = false;      // the model thinks
+    std::string served_model;        // the name that /v1/models gives
+    bool strict_model = false;       // other names are refused
+    std::string system_fingerprint;  // of build and model; may be empty
 };
 
 }  // namespace baltoro::server
