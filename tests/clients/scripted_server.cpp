@@ -19,6 +19,8 @@
 namespace {
 
 using namespace baltoro;
+using testing::Script;
+using testing::ScriptedDevice;
 
 constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
 
@@ -52,7 +54,7 @@ int run(const Arguments& arguments) {
     const Tokenizer tokenizer = Tokenizer::from_directory(model_dir);
     const int vocab_size = read_model_config(model_dir).vocab_size;
     return serve(serve_command, [&](numa::Team&, kernels::IsaLevel) {
-        return std::make_unique<testing::ScriptedDevice>(tokenizer, script, vocab_size);
+        return std::make_unique<ScriptedDevice>(tokenizer, script, vocab_size);
     });
 }
 
