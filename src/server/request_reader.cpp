@@ -36,7 +36,8 @@ asio::awaitable<RequestReader::Step> RequestReader::read_head() {
         const RequestHead::State state = head.feed(connection_.unread());
         if (state == RequestHead::State::complete) co_return parse_head(head);
         if (state == RequestHead::State::refused) co_return refuse(head.error());
-        switch (co_await connection_.read(kReadBytes, deadline)) {
+        const Read read = co_await connection_.read(kReadBytes, deadline);
+        switch (read) {
             case Read::data:
                 break;
             case Read::timed_out:
@@ -89,13 +90,12 @@ asio::awaitable<RequestReader::Step> RequestReader::read_body() {
     if (waits && connection_.unread().empty()) {
         co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
     }
-    std::array<char, kReadBytes> piece;
     while (!parser_.is_done()) {
         Step step = Step::done;
         if (connection_.unread().empty()) step = co_await read_more_of_body();
         if (step != Step::done) co_return step;
         const std::size_t n_before = connection_.unread().size();
-        step = decode_body(piece);
+        step = decode_body();
         if (step != Step::done) co_return step;
         // The parser waits for the end of a line.
         if (!parser_.is_done() && connection_.unread().size() == n_before) {
@@ -107,7 +107,10 @@ asio::awaitable<RequestReader::Step> RequestReader::read_body() {
 }
 
 asio::awaitable<RequestReader::Step> RequestReader::read_more_of_body() {
-    switch (co_await connection_.read(kReadBytes, Clock::now() + limits_.body_time)) {
+    const Clock::time_point deadline = Clock::now() + limits_.body_time;
+    // Not within the switch, nor a large array in a coroutine: g++ 12 breaks the frame.
+    const Read read = co_await connection_.read(kReadBytes, deadline);
+    switch (read) {
         case Read::data:
             co_return Step::done;
         case Read::timed_out:
@@ -120,7 +123,8 @@ asio::awaitable<RequestReader::Step> RequestReader::read_more_of_body() {
     co_return Step::closed;
 }
 
-RequestReader::Step RequestReader::decode_body(std::span<char> piece) {
+RequestReader::Step RequestReader::decode_body() {
+    std::array<char, kReadBytes> piece;
     http::buffer_body::value_type& body = parser_.get().body();
     body.data = piece.data();
     body.size = piece.size();

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -40,7 +39,7 @@ class RequestReader {
     Step parse_head(const RequestHead& head);
     void fill_request();
     boost::asio::awaitable<Step> read_more_of_body();
-    Step decode_body(std::span<char> piece);
+    Step decode_body();
     Step refuse(int status, const char* message);
     Step refuse(const ApiError& error);
 
