@@ -47,7 +47,9 @@ void load_weights(const Checkpoint& checkpoint, const ModelConfig& config, int n
 
 }  // namespace
 
-Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
+Runtime make_runtime(const RuntimeOptions& options,
+                     TextFiles text_files,
+                     const DeviceMaker& make_device) {
     const kernels::IsaLevel isa = choose_isa(options.isa);
     const auto begin = std::chrono::steady_clock::now();
     ModelConfig config = read_model_config(options.model_dir);
@@ -73,15 +75,17 @@ Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
         options.threads > 0 ? options.threads : numa::default_thread_count(topology);
     runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
     load_weights(runtime.checkpoint, runtime.config, n_threads);
-    runtime.device = std::make_unique<device::CpuDevice>(*runtime.team, isa);
+    runtime.device = make_device ? make_device(*runtime.team, isa)
+                                 : std::make_unique<device::CpuDevice>(*runtime.team, isa);
+    const int kv_tokens = std::max(options.kv_tokens, context);
     const ModelLimits limits{std::min(options.chunk, context),
-                             (context + device::kPageTokens - 1) / device::kPageTokens};
+                             (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
     runtime.model = std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device,
                                             *runtime.team, kernels::table_for(isa), limits);
     log_line(fmt::format(
         "running on {}; context {} tokens, at most {:.2f} GB of KV cache",
         runtime.device->describe(), context,
-        static_cast<double>(KvPages::bytes_per_token(runtime.config)) * context * 1e-9));
+        static_cast<double>(KvPages::bytes_per_token(runtime.config)) * kv_tokens * 1e-9));
     runtime.load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     runtime.read_bytes_per_s = numa::measure_read_bandwidth(*runtime.team, topology);
