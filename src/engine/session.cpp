@@ -45,7 +45,7 @@ std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
         const int end = std::min(total, (begin / chunk + 1) * chunk);
         logits =
             run(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
-                begin, end == total);
+                StepKind::prefill, begin, end == total);
         begin = end;
         if (progress && !progress(begin - common, prefilled_))
             return end == total ? logits : std::span<const float>{};
@@ -57,17 +57,18 @@ std::span<const float> Session::step(std::int32_t id) {
     if (static_cast<int>(tokens_.size()) >= context_size())
         throw Error(
             fmt::format("the context of {} tokens is full; raise --ctx-size", context_size()));
-    return run({&id, 1}, static_cast<int>(tokens_.size()), true);
+    return run({&id, 1}, StepKind::decode, static_cast<int>(tokens_.size()), true);
 }
 
 std::span<const float> Session::run(std::span<const std::int32_t> ids,
+                                    StepKind kind,
                                     int first_position,
                                     bool wants_logits) {
     const int n_rows = static_cast<int>(ids.size());
     const device::SequenceRows rows{0, n_rows, first_position, page_table_};
     const std::int32_t last_row = n_rows - 1;
     const std::span<const std::int32_t> logit_rows{&last_row, wants_logits ? 1u : 0u};
-    const std::span<const float> logits = model_.forward({ids, {&rows, 1}, logit_rows});
+    const std::span<const float> logits = model_.forward({ids, {&rows, 1}, logit_rows, kind});
     tokens_.insert(tokens_.end(), ids.begin(), ids.end());
     return logits;
 }

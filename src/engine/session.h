@@ -39,6 +39,7 @@ class Session {
 
   private:
     std::span<const float> run(std::span<const std::int32_t> ids,
+                               StepKind kind,
                                int first_position,
                                bool wants_logits);
     void check_ids(std::span<const std::int32_t> ids) const;

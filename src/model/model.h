@@ -17,12 +17,17 @@
 
 namespace baltoro {
 
+// What a step's rows are. Rows of one kind get the same arithmetic whatever their number, so that
+// an answer does not depend on its neighbours or on what was cached.
+enum class StepKind { prefill, decode };
+
 // The tokens of one step: rows of one or more sequences, each row's cache slot given by its
 // sequence's page table.
 struct Batch {
     std::span<const std::int32_t> tokens;             // one per row, each in [0, vocab_size)
     std::span<const device::SequenceRows> sequences;  // cover the rows in order, without gaps
     std::span<const std::int32_t> logit_rows;         // ascending rows whose logits are wanted
+    StepKind kind = StepKind::prefill;
 };
 
 // Sizes a model is built for.
