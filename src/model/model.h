@@ -17,6 +17,10 @@
 
 namespace baltoro {
 
+// What a step's rows are. Rows of one kind get the same arithmetic whatever their number, so that
+// an answer does not depend on its neighbours or on what was cached.
+enum class StepKind { prefill, decode };
+
 // The tokens of one step: rows of one or more sequences, each row's cache slot given by its
 // sequence's page table.
 struct Batch {
