@@ -106,6 +106,17 @@ struct Loaded {
                  *runtime.tokenizer,
                  {command.n_parallel, command.max_queue, runtime.context_size}) {}
 
+    // Special tokens stand for no text.
+    std::shared_ptr<const TokenTrie> vocabulary() const {
+        std::vector<std::string_view> bytes(static_cast<std::size_t>(runtime.config.vocab_size));
+        const Tokenizer& tokenizer = *runtime.tokenizer;
+        const int n = std::min(runtime.config.vocab_size, tokenizer.vocab_size());
+        for (int id = 0; id < n; id++)
+            if (!tokenizer.is_special(id))
+                bytes[static_cast<std::size_t>(id)] = tokenizer.token_bytes(id);
+        return std::make_shared<const TokenTrie>(bytes, runtime.config.eos_token_ids);
+    }
+
     server::ServedModel served(const ServeCommand& command) {
         server::ApiLimits limits;
         const ModelConfig& config = runtime.config;
@@ -125,7 +136,8 @@ struct Loaded {
                 command.n_parallel,
                 config.max_position_embeddings,
                 runtime.checkpoint.total_bytes(),
-                runtime.load_s};
+                runtime.load_s,
+                vocabulary()};
     }
 };
 

@@ -26,6 +26,7 @@ Scheduler::Scheduler(int n_pages, const SchedulerOptions& options)
     plan_.admitted.reserve(n_parallel);
     plan_.full.reserve(n_parallel);
     plan_.decoding.reserve(n_parallel);
+    found_.reserve(static_cast<std::size_t>(n_pages));
 }
 
 void Scheduler::submit(Sequence& sequence) {
@@ -109,8 +110,7 @@ bool Scheduler::take_pages(Sequence& sequence) {
     return true;
 }
 
-// Another sequence may have computed the same pages since this one was admitted. Chunks end at
-// fixed multiples of max_rows, wherever they begin.
+// Another sequence may have computed the same pages since this one was admitted.
 void Scheduler::choose_chunk() {
     if (prefilling_.empty()) return;
     Sequence& sequence = *prefilling_.front();
@@ -118,15 +118,16 @@ void Scheduler::choose_chunk() {
     prefilling_.push_back(&sequence);
     take_cached(sequence, sequence.n_prompt - 1);
     plan_.prefilling = &sequence;
-    plan_.prefill_end = std::min(sequence.n_prompt,
-                                 (sequence.n_computed / options_.max_rows + 1) * options_.max_rows);
+    const bool is_chunk = sequence.n_computed < n_in_chunks(sequence);
+    plan_.prefill_kind = is_chunk ? StepKind::prefill : StepKind::decode;
+    plan_.prefill_end = std::min(sequence.n_prompt, sequence.n_computed + options_.max_rows);
 }
 
 void Scheduler::advance(Sequence& sequence, int n_computed) {
     check(n_computed > sequence.n_computed && n_computed <= sequence.n_tokens(),
           "a sequence advances within its tokens");
     sequence.n_computed = n_computed;
-    share_complete(sequence, options_.reuses_answers);
+    share_complete(sequence);
     if (sequence.state != Sequence::State::prefilling || n_computed < sequence.n_prompt) return;
     sequence.state = Sequence::State::decoding;
     std::erase(prefilling_, &sequence);
@@ -142,10 +143,10 @@ void Scheduler::finish(Sequence& sequence) {
     release_pages(sequence);
 }
 
-// Its decoded pages are cached, too, but only this sequence asks for pages of this arithmetic.
+// Its pages stay cached, so that it finds them again unless others need the room.
 void Scheduler::preempt(Sequence& sequence) {
     check(running_.back() == &sequence, "the youngest sequence is preempted");
-    share_complete(sequence, true);
+    share_complete(sequence);
     running_.pop_back();
     std::erase(prefilling_, &sequence);
     release_pages(sequence);
@@ -163,42 +164,89 @@ void Scheduler::release_pages(Sequence& sequence) noexcept {
 // Goes on with cached pages, within the first `n_tokens`, as far as there are any.
 void Scheduler::take_cached(Sequence& sequence, int n_tokens) {
     while (sequence.n_computed == sequence.n_shared_pages * kPageTokens &&
-           sequence.n_computed + kPageTokens <= n_tokens) {
-        const auto page_idx = static_cast<std::size_t>(sequence.n_shared_pages);
-        const std::int32_t page = cache_.find(content_of(sequence, sequence.n_shared_pages));
-        if (page == kNoPage) return;
+           take_cached_unit(sequence, n_tokens)) {
+    }
+}
+
+// The pages up to the next place where a cold run begins a step: a page, or within the complete
+// chunks whole chunks.
+bool Scheduler::take_cached_unit(Sequence& sequence, int n_tokens) {
+    int end = sequence.n_computed + kPageTokens;
+    const int n_chunked = n_in_chunks(sequence);
+    while (end < n_chunked && end % options_.max_rows != 0)
+        end += kPageTokens;
+    if (end > n_tokens) return false;
+    found_.clear();
+    for (int page = sequence.n_shared_pages; page * kPageTokens < end; page++) {
+        std::int32_t parent = kNoPage;
+        if (!found_.empty()) {
+            parent = found_.back();
+        } else if (page > 0) {
+            parent = sequence.pages[static_cast<std::size_t>(page) - 1];
+        }
+        found_.push_back(cache_.find(content_of(sequence, page, parent)));
+        if (found_.back() != kNoPage) continue;
+        for (found_.pop_back(); !found_.empty(); found_.pop_back())
+            cache_.release(found_.back());
+        return false;
+    }
+    for (const std::int32_t page : found_) {
+        const auto page_idx = static_cast<std::size_t>(sequence.n_shared_pages++);
         if (page_idx < sequence.pages.size()) {
             cache_.release(sequence.pages[page_idx]);
             sequence.pages[page_idx] = page;
         } else {
             sequence.pages.push_back(page);
         }
-        sequence.n_shared_pages++;
-        sequence.n_computed += kPageTokens;
-        // What a preempted sequence finds again is its own.
-        if (!sequence.was_admitted || sequence.state == Sequence::State::prefilling)
-            sequence.n_cached += kPageTokens;
     }
+    // What a preempted sequence finds again is its own.
+    if (!sequence.was_admitted || sequence.state == Sequence::State::prefilling)
+        sequence.n_cached += end - sequence.n_computed;
+    sequence.n_computed = end;
+    return true;
 }
 
-void Scheduler::share_complete(Sequence& sequence, bool with_decoded) {
+void Scheduler::share_complete(Sequence& sequence) {
     while ((sequence.n_shared_pages + 1) * kPageTokens <= sequence.n_computed) {
-        const PageContent content = content_of(sequence, sequence.n_shared_pages);
-        if (content.n_prefilled < kPageTokens && !with_decoded) return;
-        std::int32_t& page = sequence.pages[static_cast<std::size_t>(sequence.n_shared_pages)];
-        page = cache_.add(page, content);
+        const auto page_idx = static_cast<std::size_t>(sequence.n_shared_pages);
+        const std::int32_t parent = page_idx > 0 ? sequence.pages[page_idx - 1] : kNoPage;
+        std::int32_t& page = sequence.pages[page_idx];
+        page = cache_.add(page, content_of(sequence, sequence.n_shared_pages, parent));
         sequence.n_shared_pages++;
     }
 }
 
-PageContent Scheduler::content_of(const Sequence& sequence, int page_idx) const noexcept {
+// Tokens of the prompt that lie in complete chunks.
+int Scheduler::n_in_chunks(const Sequence& sequence) const noexcept {
+    return sequence.n_prompt / options_.max_rows * options_.max_rows;
+}
+
+// A number for how the page's rows are computed: by decode steps, or in chunks with these tokens.
+// Chunks whose numbers collide would exchange last bits, not tokens, which are compared.
+std::uint64_t Scheduler::arithmetic_of(const Sequence& sequence, int page_idx) const noexcept {
     const int begin = page_idx * kPageTokens;
+    const int n_chunked = n_in_chunks(sequence);
+    if (begin >= n_chunked) return 0;
+    const int rows = options_.max_rows;
+    const int first = begin / rows * rows;
+    const int end = std::min((begin + kPageTokens + rows - 1) / rows * rows, n_chunked);
+    std::uint64_t hash = static_cast<std::uint64_t>(end - begin) << 32;
+    for (int i = first; i < end; i++) {
+        const auto token = static_cast<std::uint32_t>(sequence.tokens[static_cast<std::size_t>(i)]);
+        hash = (hash ^ token) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 29;
+    }
+    return hash | 1;
+}
+
+PageContent Scheduler::content_of(const Sequence& sequence,
+                                  int page_idx,
+                                  std::int32_t parent) const noexcept {
     PageContent content;
-    if (page_idx > 0) content.parent = sequence.pages[static_cast<std::size_t>(page_idx) - 1];
-    content.tokens =
-        std::span(sequence.tokens).subspan(static_cast<std::size_t>(begin), kPageTokens);
-    if (!options_.reuses_answers)
-        content.n_prefilled = std::clamp(sequence.n_prompt - begin, 0, kPageTokens);
+    content.parent = parent;
+    content.tokens = std::span(sequence.tokens)
+                         .subspan(static_cast<std::size_t>(page_idx * kPageTokens), kPageTokens);
+    content.arithmetic = arithmetic_of(sequence, page_idx);
     return content;
 }
 

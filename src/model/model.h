@@ -17,10 +17,6 @@
 
 namespace baltoro {
 
-// What a step's rows are. Rows of one kind get the same arithmetic whatever their number, so that
-// an answer does not depend on its neighbours or on what was cached.
-enum class StepKind { prefill, decode };
-
 // The tokens of one step: rows of one or more sequences, each row's cache slot given by its
 // sequence's page table.
 struct Batch {
@@ -59,6 +55,9 @@ class Model {
 
     const ModelConfig& config() const noexcept { return config_; }
     const ModelLimits& limits() const noexcept { return limits_; }
+
+    // Of the routed experts' weights, by all steps so far.
+    std::uint64_t expert_bytes_read() const noexcept { return moe_layer_.bytes_read(); }
 
     // Bytes of weights that one decoded token reads: the device's and its routed experts'.
     std::size_t weight_bytes_per_token() const noexcept;

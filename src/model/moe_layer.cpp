@@ -32,6 +32,7 @@ void MoeLayer::add(
                    activations_.normed_f32.as<float>(), n_rows, ids, gains});
     device_.finish();  // ids, gains and h are the host's from here on
     executor_.run({moe_layer_idx, n_rows, h, ids, gains, routed, kind == StepKind::prefill});
+    bytes_read_ += executor_.last_weight_bytes();
     if (layer.ffn.gate)
         device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, n_rows, x});
     device_.add(routed, x,

@@ -27,6 +27,9 @@ class MoeLayer {
     // normalised input in activations.experts_in (bf16) and normed_f32 (the router's copy).
     void add(const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace);
 
+    // Of the experts' weights, by all calls so far.
+    std::uint64_t bytes_read() const noexcept { return bytes_read_; }
+
   private:
     void append_experts(Trace& trace, int moe_layer_idx, int n_rows) const;
 
@@ -34,6 +37,7 @@ class MoeLayer {
     device::Device& device_;
     Activations& activations_;
     experts::ExpertExecutor executor_;
+    std::uint64_t bytes_read_ = 0;
 };
 
 }  // namespace baltoro

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "sampling/token_grammar.h"
 #include "text/tool_ids.h"
 
 namespace baltoro::server {
@@ -70,6 +71,13 @@ void set_format(const ServedModel& model, ApiRequest& api) {
     }
 }
 
+void set_grammar(const ServedModel& model, ApiRequest& api) {
+    if (api.response_schema.empty()) return;
+    const auto grammar = compile_schema(api.response_schema, model.vocabulary);
+    if (!grammar) refuse("response_format", "the schema cannot be followed: " + grammar.error());
+    api.request.grammar = *grammar;
+}
+
 }  // namespace
 
 PromptTooLong::PromptTooLong(int context_size, int prompt_tokens)
@@ -109,6 +117,7 @@ std::vector<std::vector<std::int32_t>> build_prompts(const ServedModel& model,
 
 std::vector<Request> build_requests(const ServedModel& model, ApiRequest& api) {
     set_format(model, api);
+    set_grammar(model, api);
     std::vector<Request> requests;
     for (std::vector<std::int32_t>& prompt : build_prompts(model, api)) {
         check_length(model, prompt);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "sampling/token_trie.h"
 #include "server/api_request.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -21,6 +22,7 @@ struct ServedModel {
     int max_position_embeddings = 0;
     std::size_t weight_bytes = 0;
     double load_s = 0.0;
+    std::shared_ptr<const TokenTrie> vocabulary{};  // for answers that follow a schema
 };
 
 }  // namespace baltoro::server
