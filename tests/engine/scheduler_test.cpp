@@ -14,8 +14,20 @@ namespace {
 
 constexpr int kPage = device::kPageTokens;
 
-std::uint64_t mix(std::uint64_t previous, std::int32_t token, bool is_decode) {
-    return Random(previous ^ static_cast<std::uint64_t>(token * 2 + (is_decode ? 1 : 0))).next();
+std::uint64_t mix(std::uint64_t previous, std::uint64_t value) {
+    return Random(previous ^ value).next();
+}
+
+// How a chunk is computed depends on all its tokens; in steps of kind decode on none.
+std::uint64_t arithmetic_of(const std::vector<std::int32_t>& tokens, int begin, int end) {
+    std::uint64_t value = 1;
+    for (int i = begin; i < end; i++)
+        value = mix(value, static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]));
+    return value;
+}
+
+std::uint64_t row_after(std::uint64_t previous, std::int32_t token, std::uint64_t arithmetic) {
+    return mix(previous, static_cast<std::uint64_t>(token) + arithmetic);
 }
 
 // A row's value depends on the row before it, as the cache holds it, on its token and on how it was
@@ -30,10 +42,12 @@ struct FakeModel {
             static_cast<std::size_t>(sequence.pages.at(static_cast<std::size_t>(position / kPage)));
         return rows[page * kPage + static_cast<std::size_t>(position % kPage)];
     }
-    std::uint64_t compute(const Sequence& sequence, int begin, int end, bool is_decode) {
+    std::uint64_t compute(const Sequence& sequence, int begin, int end, StepKind kind) {
+        const std::uint64_t arithmetic =
+            kind == StepKind::prefill ? arithmetic_of(sequence.tokens, begin, end) : 0;
         std::uint64_t value = begin == 0 ? 0 : row(sequence, begin - 1);
         for (int i = begin; i < end; i++) {
-            value = mix(value, sequence.tokens.at(static_cast<std::size_t>(i)), is_decode);
+            value = row_after(value, sequence.tokens.at(static_cast<std::size_t>(i)), arithmetic);
             row(sequence, i) = value;
         }
         return value;
@@ -45,14 +59,21 @@ std::int32_t drawn(std::uint64_t value) {
 }
 
 // The answer of a sequence that runs alone and without a cache.
-std::vector<std::int32_t> expected_answer(const std::vector<std::int32_t>& prompt, int n) {
+std::vector<std::int32_t> expected_answer(const std::vector<std::int32_t>& prompt,
+                                          int n,
+                                          int max_rows) {
     std::uint64_t value = 0;
-    for (const std::int32_t token : prompt)
-        value = mix(value, token, false);
+    const int n_prompt = static_cast<int>(prompt.size());
+    for (int i = 0; i < n_prompt; i++) {
+        const int begin = i / max_rows * max_rows;
+        const bool is_chunk = begin + max_rows <= n_prompt;
+        value = row_after(value, prompt[static_cast<std::size_t>(i)],
+                          is_chunk ? arithmetic_of(prompt, begin, begin + max_rows) : 0);
+    }
     std::vector<std::int32_t> answer;
     for (int i = 0; i < n; i++) {
         answer.push_back(drawn(value));
-        value = mix(value, answer.back(), true);
+        value = row_after(value, answer.back(), 0);
     }
     return answer;
 }
@@ -75,6 +96,14 @@ std::vector<std::int32_t> prompt_of(int n, int first = 0) {
     return tokens;
 }
 
+void check_as_alone(const Answer& answer, int max_rows) {
+    CAPTURE(answer.sequence.answer_idx);
+    const std::vector<std::int32_t> prompt(
+        answer.sequence.tokens.begin(), answer.sequence.tokens.begin() + answer.sequence.n_prompt);
+    CHECK(answer.tokens() ==
+          expected_answer(prompt, static_cast<int>(answer.tokens().size()), max_rows));
+}
+
 struct Simulation {
     Scheduler scheduler;
     FakeModel model;
@@ -84,8 +113,10 @@ struct Simulation {
     int longest_chunk = 0;
     int n_preempted = 0;
 
+    int max_rows;
+
     Simulation(int n_pages, const SchedulerOptions& options)
-        : scheduler(n_pages, options), model(n_pages) {}
+        : scheduler(n_pages, options), model(n_pages), max_rows(options.max_rows) {}
 
     Answer& submit(std::vector<std::int32_t> prompt, int n_wanted) {
         auto answer = std::make_unique<Answer>();
@@ -121,19 +152,20 @@ struct Simulation {
         }
         for (Sequence* sequence : plan.decoding) {
             const int at = sequence->n_computed;
-            const std::uint64_t value = model.compute(*sequence, at, at + 1, true);
+            const std::uint64_t value = model.compute(*sequence, at, at + 1, StepKind::decode);
             scheduler.advance(*sequence, at + 1);
             take_value(of(sequence), value);
         }
         if (Sequence* sequence = plan.prefilling) {
             longest_chunk = std::max(longest_chunk, plan.prefill_end - sequence->n_computed);
             const std::uint64_t value =
-                model.compute(*sequence, sequence->n_computed, plan.prefill_end, false);
+                model.compute(*sequence, sequence->n_computed, plan.prefill_end, plan.prefill_kind);
             scheduler.advance(*sequence, plan.prefill_end);
             if (sequence->n_computed == sequence->n_prompt) take_value(of(sequence), value);
         }
         n_steps++;
     }
+    void check_answer(const Answer& answer) const { check_as_alone(answer, max_rows); }
     void run() {
         while (!scheduler.is_idle()) {
             step();
@@ -141,13 +173,6 @@ struct Simulation {
         }
     }
 };
-
-void check_answer(const Answer& answer) {
-    CAPTURE(answer.sequence.answer_idx);
-    const std::vector<std::int32_t> prompt(
-        answer.sequence.tokens.begin(), answer.sequence.tokens.begin() + answer.sequence.n_prompt);
-    CHECK(answer.tokens() == expected_answer(prompt, static_cast<int>(answer.tokens().size())));
-}
 
 }  // namespace
 
@@ -166,7 +191,7 @@ TEST_CASE("sequences run first come, first served, at most n_parallel at once") 
     CHECK(third.admitted_at == first.finished_at + 1);
     CHECK(fourth.admitted_at == third.finished_at + 1);
     for (const auto& answer : simulation.answers)
-        check_answer(*answer);
+        simulation.check_answer(*answer);
 }
 
 TEST_CASE("a short prompt is not stuck behind a long one, which still progresses") {
@@ -185,24 +210,25 @@ TEST_CASE("a short prompt is not stuck behind a long one, which still progresses
     CHECK(lasting.sequence.n_tokens() - before == simulation.n_steps - begin);
     CHECK(simulation.longest_chunk == 16);
     simulation.run();
-    check_answer(longer);
-    check_answer(shorter);
+    simulation.check_answer(longer);
+    simulation.check_answer(shorter);
 }
 
 TEST_CASE("chunks end at multiples of max_rows wherever they begin") {
     Simulation simulation(10, {1, 48, 640});
     simulation.submit(prompt_of(70), 1);
     simulation.run();
+    // The page that holds the end of the first prompt's last chunk is of use to that prompt alone.
     Answer& warm = simulation.submit(prompt_of(150), 1);
-    const int ends[] = {96, 144, 150};
+    const int ends[] = {48, 96, 144, 150};
     for (const int end : ends) {
         CHECK(warm.finished_at < 0);
         simulation.step();
-        CHECK(warm.sequence.n_cached == 64);
+        CHECK(warm.sequence.n_cached == 0);
         if (warm.finished_at < 0) CHECK(warm.sequence.n_computed == end);
     }
     CHECK(warm.finished_at >= 0);
-    check_answer(warm);
+    simulation.check_answer(warm);
 }
 
 TEST_CASE("the last token of a cached prompt is computed") {
@@ -212,11 +238,11 @@ TEST_CASE("the last token of a cached prompt is computed") {
     Answer& again = simulation.submit(prompt_of(128), 1);
     simulation.run();
     CHECK(again.sequence.n_cached == 64);
-    check_answer(again);
+    simulation.check_answer(again);
     Answer& longer = simulation.submit(prompt_of(129), 1);
     simulation.run();
     CHECK(longer.sequence.n_cached == 128);
-    check_answer(longer);
+    simulation.check_answer(longer);
 }
 
 TEST_CASE("an equal prompt that runs beside takes over what is computed already") {
@@ -228,8 +254,8 @@ TEST_CASE("an equal prompt that runs beside takes over what is computed already"
     simulation.run();
     CHECK(first.sequence.n_cached + second.sequence.n_cached >= 512);
     CHECK(simulation.n_steps <= 16);
-    check_answer(first);
-    check_answer(second);
+    simulation.check_answer(first);
+    simulation.check_answer(second);
 }
 
 TEST_CASE("an aborted prefill's complete pages stay cached") {
@@ -243,26 +269,41 @@ TEST_CASE("an aborted prefill's complete pages stay cached") {
     Answer& again = simulation.submit(prompt_of(600), 3);
     simulation.run();
     CHECK(again.sequence.n_cached == 256);
-    check_answer(again);
+    simulation.check_answer(again);
 }
 
-TEST_CASE("decoded pages are not found by later prompts") {
-    Simulation simulation(20, {1, 64, 640});
-    Answer& first = simulation.submit(prompt_of(70), 130);
+TEST_CASE("decoded pages are found by later prompts outside their complete chunks") {
+    Simulation simulation(20, {1, 128, 640});
+    Answer& first = simulation.submit(prompt_of(130), 60);
     simulation.run();
-    Answer& next = simulation.submit(first.sequence.tokens, 3);
+    Answer& next = simulation.submit(
+        {first.sequence.tokens.begin(), first.sequence.tokens.begin() + 185}, 100);
     simulation.run();
-    CHECK(next.sequence.n_cached == 64);
-    check_answer(next);
+    CHECK(next.sequence.n_cached == 128);
+    simulation.check_answer(next);
+    Answer& later =
+        simulation.submit({next.sequence.tokens.begin(), next.sequence.tokens.begin() + 250}, 3);
+    simulation.run();
+    CHECK(later.sequence.n_cached == 192);  // the chunk and a page that was decoded in part
+    simulation.check_answer(later);
+    // What was decoded now lies in the second chunk, which is computed as one.
+    Answer& longest =
+        simulation.submit({next.sequence.tokens.begin(), next.sequence.tokens.begin() + 270}, 3);
+    simulation.run();
+    CHECK(longest.sequence.n_cached == 128);
+    simulation.check_answer(longest);
 }
 
-TEST_CASE("with reuses_answers decoded pages are found by later prompts") {
-    Simulation simulation(20, {1, 64, 640, true});
-    Answer& first = simulation.submit(prompt_of(70), 130);
+TEST_CASE("a chunk that differs in its last token is computed as a whole") {
+    Simulation simulation(40, {1, 128, 640});
+    std::vector<std::int32_t> prompt = prompt_of(300);
+    simulation.submit(prompt, 1);
     simulation.run();
-    Answer& next = simulation.submit(first.sequence.tokens, 3);
+    prompt[255]++;
+    Answer& other = simulation.submit(prompt, 3);
     simulation.run();
-    CHECK(next.sequence.n_cached == 192);
+    CHECK(other.sequence.n_cached == 128);
+    simulation.check_answer(other);
 }
 
 TEST_CASE("the youngest sequence gives way when pages run out and continues the same answer") {
@@ -277,9 +318,9 @@ TEST_CASE("the youngest sequence gives way when pages run out and continues the 
     CHECK(oldest.tokens().size() == 200);
     CHECK(middle.tokens().size() == 200);
     CHECK(youngest.tokens().size() == 150);
-    check_answer(oldest);
-    check_answer(middle);
-    check_answer(youngest);
+    simulation.check_answer(oldest);
+    simulation.check_answer(middle);
+    simulation.check_answer(youngest);
     CHECK(simulation.full.empty());
     CHECK(simulation.scheduler.cache().n_used() == 0);
 }
@@ -291,8 +332,8 @@ TEST_CASE("a sequence that is alone and has no page left is full") {
     simulation.run();
     CHECK(simulation.full == std::vector<int>{0});
     CHECK(answer.sequence.n_tokens() == 129);  // one is drawn after the last that fits
-    check_answer(answer);
-    check_answer(behind);
+    simulation.check_answer(answer);
+    simulation.check_answer(behind);
 }
 
 TEST_CASE("in a random run every answer is as alone, none starves and no page is lost") {
@@ -329,7 +370,7 @@ TEST_CASE("in a random run every answer is as alone, none starves and no page is
         CHECK(simulation.scheduler.cache().n_used() == 0);
         for (std::size_t i = 0; i < simulation.answers.size(); i++) {
             const Answer& answer = *simulation.answers[i];
-            check_answer(answer);
+            simulation.check_answer(answer);
             if (!is_cancelled[i])
                 CHECK(static_cast<int>(answer.tokens().size()) == answer.n_wanted);
         }

@@ -118,6 +118,8 @@ class Serve(unittest.TestCase):
         cls.model = cls.directory / "k2-tiny"
         made = subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], capture_output=True)
         assert made.returncode == 0, made.stderr
+        config = cls.model / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 32768}))
         cls.server = Server(cls.model, "--parallel", 64, "--max-queue", 100, "--chunk", 128, "--ctx-size", 2048,
                             "--kv-tokens", 65536)
 
@@ -338,9 +340,9 @@ class Serve(unittest.TestCase):
         server.process.stderr.close()
 
     def test_a_second_signal_ends_it_at_once(self):
-        server = Server(self.model, "--ctx-size", 4096)
+        server = Server(self.model)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: server.request("POST", "/v1/chat/completions", chat("long", max_tokens=4000)))
+            pool.submit(lambda: server.request("POST", "/v1/chat/completions", chat("long", max_tokens=30000)))
             while server.metric("requests_running") < 1:
                 time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
