@@ -134,7 +134,8 @@ TEST_CASE("tool ids are unique over turns and of Anthropic's alphabet") {
             parts.push_back(part);
         }
         messages.add(0, finished(FinishReason::stop, parts));
-        for (const Json& block : Json::parse(messages.body()).at("content")) {
+        const Json body = Json::parse(messages.body());
+        for (const Json& block : body.at("content")) {
             const std::string id = block.at("id");
             CHECK(id.starts_with("toolu_"));
             CHECK(id.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -218,7 +218,8 @@ TEST_CASE("ids of calls and items are unique within and over responses") {
         for (const AnswerPart& part : call_parts(1, "f", "{}"))
             parts.push_back(part);
         responses.add(0, finished(FinishReason::stop, parts));
-        for (const Json& item : Json::parse(responses.body()).at("output")) {
+        const Json body = Json::parse(responses.body());
+        for (const Json& item : body.at("output")) {
             ids.insert(item.at("id"));
             ids.insert(item.at("call_id"));
         }
