@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "weights/parallel.h"
 
 namespace baltoro {
@@ -155,12 +156,15 @@ std::string ProgressDisplay::text_for(const LoadProgress& progress) {
     const int tenths = static_cast<int>(fraction * 10);
     if (tenths <= shown_tenths_) return {};
     shown_tenths_ = tenths;
-    return fmt::format("{}: {} % of {:.1f} GB, {:.2f} GB/s\n", what_, tenths * 10, total_gb, rate);
+    return fmt::format("{}: {} % of {:.1f} GB, {:.2f} GB/s", what_, tenths * 10, total_gb, rate);
 }
 
 void ProgressDisplay::show(const LoadProgress& progress) {
     const std::string text = text_for(progress);
-    std::fwrite(text.data(), 1, text.size(), stderr);
+    if (is_terminal_)
+        std::fwrite(text.data(), 1, text.size(), stderr);
+    else if (!text.empty())
+        log_line(text);
 }
 
 }  // namespace baltoro

@@ -191,7 +191,8 @@ class Serve(unittest.TestCase):
         tools = [{"type": "function", "function": {"name": "get_weather", "parameters": {
             "type": "object", "properties": {"city": {"type": "string"}}}}}]
         _, named = self.server.post("/v1/chat/completions", chat(
-            "weather", tools=tools, tool_choice={"type": "function", "function": {"name": "get_weather"}}))
+            "weather", tools=tools, tool_choice={"type": "function", "function": {"name": "get_weather"}},
+            max_tokens=100))
         call = named["choices"][0]["message"]["tool_calls"][0]
         self.assertEqual(call["function"]["name"], "get_weather")
         self.assertEqual(call["id"], "functions.get_weather:0")
