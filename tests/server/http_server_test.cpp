@@ -308,7 +308,7 @@ TEST_CASE("draining lets a running request finish and takes no more") {
     CHECK(status_of(idle.read_reply()) == 200);
     TestClient client(server.port());
     client.send(get("/sleepy"));
-    REQUIRE(eventually([&] { return server.n_running == 1; }));
+    REQUIRE(eventually([&] { return server.n_calls == 2; }));
     const int port = server.port();
     std::thread draining([&] { server.server().drain(10s); });
     const std::string reply = client.read_all();
