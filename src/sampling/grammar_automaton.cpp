@@ -53,6 +53,7 @@ void GrammarAutomaton::forget_all() noexcept {
 GrammarAutomaton::Place GrammarAutomaton::restart() noexcept {
     forget_all();
     frames_.assign(1, {});
+    most_frames_ = kMaxStacks / 2;
     std::fill(frame_slots_.begin(), frame_slots_.end(), 0);
     reach({grammar_.start, 0});
     return place_of_reached();
@@ -155,7 +156,7 @@ std::uint32_t GrammarAutomaton::frame_of(GrammarStateId state, std::uint32_t bel
 
 GrammarAutomaton::Place GrammarAutomaton::make_room(Place place, bool& has_forgotten) noexcept {
     has_forgotten = places_.size() > kMaxPlaces / 2 || pairs_.size() > kMaxPairs / 2 ||
-                    frames_.size() > kMaxStacks / 2;
+                    frames_.size() > most_frames_;
     if (!has_forgotten || place == kNowhere) return place;
     const PlaceEntry entry = places_[place];
     const auto first = pairs_.begin() + entry.first_pair;
@@ -163,6 +164,8 @@ GrammarAutomaton::Place GrammarAutomaton::make_room(Place place, bool& has_forgo
     is_complete_ = entry.is_complete;
     forget_all();
     keep_frames_of(kept_);  // in the same order, so that kept_ stays sorted
+    // Deeply nested texts need more than half, and are not to be moved at every token.
+    most_frames_ = std::max(kMaxStacks / 2, (frames_.size() + kMaxStacks) / 2);
     return place_of_kept();
 }
 

@@ -47,7 +47,7 @@ class GrammarAutomaton {
     static constexpr std::size_t kMaxPairs = 1 << 16;   // of all places together
     static constexpr std::size_t kMaxStacks = 1 << 15;  // frames
     // Of one place, those passed on the way included. Only ambiguous schemas come close.
-    static constexpr std::size_t kMaxReached = 2048;
+    static constexpr std::size_t kMaxReached = 4096;
 
     // Where the grammar may be: a state and the frame to return to (0: none, the text ends).
     struct Pair {
@@ -94,6 +94,7 @@ class GrammarAutomaton {
     std::vector<Pair> reached_;
     std::vector<Pair> kept_;  // of the place being made
     bool is_complete_ = false;
+    std::size_t most_frames_ = kMaxStacks / 2;  // until make_room forgets
 };
 
 }  // namespace baltoro

@@ -69,7 +69,7 @@ void JsonRules::add_hex_digit(GrammarStateId from, GrammarStateId to) {
     builder_.add_bytes(from, 'A', 'F', to);
 }
 
-void JsonRules::add_escapes(GrammarStateId from, GrammarStateId to) {
+GrammarStateId JsonRules::add_escapes(GrammarStateId from, GrammarStateId to) {
     const GrammarStateId escape = add_byte(from, '\\');
     for (const char letter : {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'})
         builder_.add_byte(escape, letter, to);
@@ -101,6 +101,7 @@ void JsonRules::add_escapes(GrammarStateId from, GrammarStateId to) {
         builder_.add_bytes(d, a, a + 1, high);            // a, b
         builder_.add_bytes(low, a + 2, a + 5, lacks[2]);  // c to f
     }
+    return escape;
 }
 
 GrammarStateId JsonRules::string() {
@@ -210,7 +211,7 @@ void JsonRules::add_other_key(GrammarStateId from,
     // Once it is another key, the rest is any text.
     const GrammarStateId rest = builder_.add_state();
     const Character other = add_character(rest, rest);
-    add_escapes(rest, rest);
+    const GrammarStateId escape = add_escapes(rest, rest);
     builder_.add_byte(rest, '"', to);
     std::vector<KeyNode> nodes{{add_byte(from, '"'), In::text, 0, 0, keys}};
     while (!nodes.empty() && !builder_.is_full()) {
@@ -221,6 +222,9 @@ void JsonRules::add_other_key(GrammarStateId from,
         if (node.in == In::text && node.escape == 0 && !is_key)
             builder_.add_byte(node.state, '"', to);
         if (node.escape == 0) add_other_bytes(node, other);
+        // The last in order is a longest of those that begin alike.
+        const bool is_past_keys = node.keys.empty() || node.keys.back().size() == node.depth;
+        if (is_past_keys && node.in == In::text) builder_.add_byte(node.state, '\\', escape);
         add_children(node, nodes);
     }
 }

@@ -79,7 +79,8 @@ class JsonRules {
     };
 
     Character add_character(GrammarStateId from, GrammarStateId to);
-    void add_escapes(GrammarStateId from, GrammarStateId to);
+    // Returns the state after the '\'.
+    GrammarStateId add_escapes(GrammarStateId from, GrammarStateId to);
     GrammarStateId add_byte(GrammarStateId from, int byte);
     void add_hex_digit(GrammarStateId from, GrammarStateId to);
     void add_digits(GrammarStateId from, int n_most, GrammarStateId to);

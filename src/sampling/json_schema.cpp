@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "sampling/json_rules.h"
 #include "sampling/schema_tree.h"
 
@@ -157,6 +159,11 @@ class SchemaCompiler {
         const int additional = schema.additional.value_or(SchemaTree::kAny);
         const std::vector<Property> properties = properties_of(schema, additional);
         const std::size_t n = properties.size();
+        if (n > SchemaTree::kMaxProperties) {
+            failure_ = Failure{fmt::format("an object has {} properties; up to {} are accepted", n,
+                                           SchemaTree::kMaxProperties)};
+            return;
+        }
         // Up to here, everything that follows may be left out.
         std::size_t n_needed = n;
         while (n_needed > 0 && !properties[n_needed - 1].is_required)

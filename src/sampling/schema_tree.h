@@ -58,7 +58,8 @@ class SchemaTree {
     static constexpr int kMaxDepth = 32;  // of schemas: 64 objects and arrays of the text
     static constexpr std::size_t kMaxNodes = 10'000;
     static constexpr std::size_t kMaxEnum = 1'000;
-    static constexpr int kMaxRepeats = 10'000;  // min and max of items and lengths
+    static constexpr std::size_t kMaxProperties = 1'000;  // all may be optional: as many places
+    static constexpr int kMaxRepeats = 10'000;            // min and max of items and lengths
     static constexpr std::size_t kMaxNameBytes = 1'000;
     static constexpr std::size_t kMaxWork = 100'000;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -29,9 +30,10 @@ TokenTrie::TokenTrie(std::span<const std::string_view> bytes_of_ids,
     std::vector<std::int32_t> sorted;
     for (std::size_t id = 0; id < bytes_of_ids.size(); ++id)
         if (!bytes_of_ids[id].empty()) sorted.push_back(static_cast<std::int32_t>(id));
-    // Without ties but equal texts, this is the order of the walk.
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [this](std::int32_t a, std::int32_t b) { return bytes_of(a) < bytes_of(b); });
+    // The order of bytes is that of the walk.
+    std::sort(sorted.begin(), sorted.end(), [this](std::int32_t a, std::int32_t b) {
+        return std::pair(bytes_of(a), a) < std::pair(bytes_of(b), b);
+    });
     std::string_view before;
     for (const std::int32_t id : sorted) {
         add_nodes_of(bytes_of(id), before);

@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <new>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "tests/sampling/allocation_count.h"
 
 using namespace baltoro;
 
 namespace {
-
-long g_n_allocations = 0;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -78,19 +75,6 @@ std::vector<float> normal_logits(std::size_t n, double deviation, std::uint64_t 
 }
 
 }  // namespace
-
-// Counts what drawing allocates.
-void* operator new(std::size_t size) {
-    ++g_n_allocations;
-    if (void* memory = std::malloc(size)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
 
 TEST_CASE("temperature 0 takes the largest logit, the lowest id on ties") {
     Sampler sampler({.temperature = 0.0}, 5);
@@ -256,7 +240,7 @@ TEST_CASE("drawing allocates nothing") {
                     20000);
     TokenMask allowed(20000);
     allowed.allow_all();
-    const long before = g_n_allocations;
+    const long before = n_allocations();
     for (int i = 0; i < 10; ++i) {
         changed.accept(changed.draw(logits, &allowed));
         changed.top_logprobs(Sampler::kTopLogprobs);
@@ -265,7 +249,7 @@ TEST_CASE("drawing allocates nothing") {
         top_k.draw(logits);
         large_k.draw(logits);
     }
-    const long after = g_n_allocations;
+    const long after = n_allocations();
     CHECK(before > 0);
     CHECK(after == before);
 }
