@@ -31,6 +31,13 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
     app.add_option("--device", options.device, "Where the dense part runs: auto (default) or cpu")
         ->check(CLI::IsMember({"auto", "cpu"}))
         ->type_name("NAME");
+    app.add_option(
+           "--experts", options.experts,
+           "Routed experts: mapped (read where the checkpoint lies; starts at once), copied "
+           "(to 2 MB pages of the NUMA nodes that compute them) or auto (default: copied "
+           "where there are several nodes and the memory for it)")
+        ->check(CLI::IsMember({"auto", "mapped", "copied"}))
+        ->type_name("WHERE");
     app.add_option("--chunk", options.chunk, "Most tokens of one prefill step; default 512")
         ->check(CLI::Range(1, 1 << 16))
         ->type_name("N");

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "device/device.h"
-#include "experts/expert_store.h"
 #include "model/activations.h"
 #include "model/config.h"
 #include "model/kv_pages.h"
 #include "model/mla_attention.h"
 #include "model/moe_layer.h"
+#include "model/routed_experts.h"
 #include "model/trace.h"
 #include "model/weights.h"
 #include "numa/team.h"
@@ -38,7 +38,16 @@ struct ModelLimits {
 class Model {
   public:
     // Checkpoint, device and team must outlive the model. The checkpoint has passed
-    // require_complete().
+    // require_complete(). `experts` are the checkpoint's, placed for the team.
+    Model(const ModelConfig& config,
+          const Checkpoint& checkpoint,
+          device::Device& device,
+          numa::Team& team,
+          const kernels::Table& kernels,
+          const ModelLimits& limits,
+          RoutedExperts experts);
+
+    // With the experts where they lie in the checkpoint.
     Model(const ModelConfig& config,
           const Checkpoint& checkpoint,
           device::Device& device,
@@ -73,7 +82,7 @@ class Model {
     device::Device& device_;
     numa::Team& team_;
     ModelWeights weights_;
-    experts::ExpertStore expert_store_;
+    RoutedExperts experts_;
     Activations activations_;
     KvPages kv_pages_;
     MlaAttention attention_;

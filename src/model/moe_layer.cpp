@@ -7,14 +7,14 @@ MoeLayer::MoeLayer(const ModelConfig& config,
                    Activations& activations,
                    numa::Team& team,
                    const kernels::Table& kernels,
-                   const experts::ExpertStore& store,
+                   std::span<const experts::ExpertStore> node_stores,
                    int max_rows)
     : config_(config),
       device_(device),
       activations_(activations),
       executor_(team,
                 kernels,
-                store,
+                node_stores,
                 {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok,
                  max_rows}) {}
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "device/device.h"
 #include "experts/expert_executor.h"
 #include "model/activations.h"
@@ -20,7 +22,7 @@ class MoeLayer {
              Activations& activations,
              numa::Team& team,
              const kernels::Table& kernels,
-             const experts::ExpertStore& store,
+             std::span<const experts::ExpertStore> node_stores,
              int max_rows);
 
     // x += sum of gain x expert(h) over the chosen experts, + shared_expert(h), where h is the
