@@ -7,6 +7,7 @@ namespace baltoro {
 // One function per subcommand of `baltoro`; each returns the process's exit code and may throw
 // Error.
 int run_command(const RunCommand& command);
+int run_command(const ServeCommand& command);
 int run_command(const EvalCommand& command);
 int run_command(const TokenizeCommand& command);
 int run_command(const RenderCommand& command);

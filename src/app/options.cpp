@@ -31,6 +31,13 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
     app.add_option("--device", options.device, "Where the dense part runs: auto (default) or cpu")
         ->check(CLI::IsMember({"auto", "cpu"}))
         ->type_name("NAME");
+    app.add_option(
+           "--experts", options.experts,
+           "Routed experts: mapped (read where the checkpoint lies; starts at once), copied "
+           "(to 2 MB pages of the NUMA nodes that compute them) or auto (default: copied "
+           "where there are several nodes and the memory for it)")
+        ->check(CLI::IsMember({"auto", "mapped", "copied"}))
+        ->type_name("WHERE");
     app.add_option("--chunk", options.chunk, "Most tokens of one prefill step; default 512")
         ->check(CLI::Range(1, 1 << 16))
         ->type_name("N");
@@ -71,6 +78,104 @@ CLI::App* add_run(CLI::App& app, RunCommand& command) {
     run->add_option("--stats", command.stats_file, "Write the speed figures as JSON")
         ->type_name("FILE");
     return run;
+}
+
+void add_network(CLI::App& serve, ServeCommand& command) {
+    const std::string network = "Network";
+    serve
+        .add_option("--host", command.host,
+                    "Address to listen on; default 127.0.0.1; an empty one: none")
+        ->group(network)
+        ->type_name("ADDRESS");
+    serve.add_option("--port", command.port, "Port; default 8080; 0: any free one")
+        ->check(CLI::Range(0, 65535))
+        ->group(network)
+        ->type_name("N");
+    serve
+        .add_option("--unix-socket", command.unix_socket,
+                    "Listen on a unix socket, too (default: none)")
+        ->group(network)
+        ->type_name("PATH");
+    serve
+        .add_option("--allowed-host", command.allowed_hosts,
+                    "Host header that is accepted beside loopback names; may be repeated")
+        ->group(network)
+        ->type_name("NAME");
+    serve
+        .add_option("--allowed-origin", command.allowed_origins,
+                    "Origin of web pages that may call; may be repeated (default: none)")
+        ->group(network)
+        ->type_name("ORIGIN");
+    serve
+        .add_option("--api-key", command.api_keys,
+                    "Key that clients must send; may be repeated (default: none is asked for)")
+        ->group(network)
+        ->type_name("KEY");
+    serve.add_option("--api-key-file", command.api_key_file, "File with one key per line")
+        ->group(network)
+        ->type_name("FILE");
+}
+
+CLI::App* add_serve(CLI::App& app, ServeCommand& command) {
+    CLI::App* serve =
+        app.add_subcommand("serve", "Serve OpenAI- and Anthropic-compatible APIs on this machine")
+            ->group("Run a model");
+    add_runtime(*serve, command.runtime);
+    add_network(*serve, command);
+    const std::string answers = "Answers";
+    serve
+        ->add_option("--alias", command.alias,
+                     "Name of the model for clients; default: the directory's")
+        ->group(answers)
+        ->type_name("NAME");
+    serve
+        ->add_flag("--strict-model", command.strict_model,
+                   "Refuse requests for other names (default: any name is answered)")
+        ->group(answers);
+    serve->add_option("--parallel", command.n_parallel, "Answers written at once; default 4")
+        ->check(CLI::Range(1, 256))
+        ->group(answers)
+        ->type_name("N");
+    serve
+        ->add_option("--max-queue", command.max_queue,
+                     "Requests that may wait; more get 503 (default 64)")
+        ->check(CLI::Range(0, 100000))
+        ->group(answers)
+        ->type_name("N");
+    serve
+        ->add_option("--kv-tokens", command.runtime.kv_tokens,
+                     "Tokens that the KV cache holds for all answers and kept prefixes; 0 "
+                     "(default): one context")
+        ->check(CLI::Range(0, 1 << 28))
+        ->group(answers)
+        ->type_name("N");
+    const std::string operation = "Operation";
+    serve
+        ->add_option("--drain-timeout", command.drain_s,
+                     "Seconds that answers have left after SIGTERM; default 30")
+        ->check(CLI::Range(0, 86400))
+        ->group(operation)
+        ->type_name("S");
+    serve->add_option("--log-format", command.log_format, "text (default) or json")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->group(operation)
+        ->type_name("NAME");
+    serve->add_flag("--quiet", command.quiet, "No line per request (default: one)")
+        ->group(operation);
+    return serve;
+}
+
+// Every option can also be given in the environment: --ctx-size is BALTORO_CTX_SIZE.
+void name_environment(CLI::App& app) {
+    for (CLI::App* subcommand : app.get_subcommands([](CLI::App*) { return true; })) {
+        for (CLI::Option* option : subcommand->get_options()) {
+            std::string name = option->get_lnames().empty() ? "" : option->get_lnames()[0];
+            if (name.empty() || name == "help") continue;
+            for (char& c : name)
+                c = c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+            option->envname("BALTORO_" + name);
+        }
+    }
 }
 
 CLI::App* add_eval(CLI::App& app, EvalCommand& command) {
@@ -187,6 +292,7 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     app.require_subcommand(1);
     app.get_formatter()->column_width(38);
     RunCommand run;
+    ServeCommand serve;
     EvalCommand eval;
     TokenizeCommand tokenize;
     RenderCommand render;
@@ -194,18 +300,21 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     InspectCommand inspect;
     MakeModelCommand make_model;
     const CLI::App* run_app = add_run(app, run);
+    const CLI::App* serve_app = add_serve(app, serve);
     const CLI::App* eval_app = add_eval(app, eval);
     const CLI::App* tokenize_app = add_tokenize(app, tokenize);
     const CLI::App* render_app = add_render(app, render);
     const CLI::App* parse_app = add_parse(app, parse);
     const CLI::App* inspect_app = add_inspect(app, inspect);
     add_make_model(app, make_model);
+    name_environment(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return Finished{app.exit(error, std::cout, std::cerr) == 0 ? 0 : 1};
     }
     if (run_app->parsed()) return run;
+    if (serve_app->parsed()) return serve;
     if (eval_app->parsed()) return eval;
     if (tokenize_app->parsed()) return tokenize;
     if (render_app->parsed()) return render;

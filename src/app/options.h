@@ -12,11 +12,13 @@ namespace baltoro {
 // Where and how a model runs; shared by the subcommands that load one.
 struct RuntimeOptions {
     std::string model_dir;
-    std::string device = "auto";  // auto, cpu
-    std::string isa = "auto";     // auto, or a level's name
-    int threads = 0;              // 0: one per physical core
-    int context_size = 0;         // 0: the checkpoint's max_position_embeddings
-    int chunk = 512;              // most rows of one step
+    std::string device = "auto";   // auto, cpu
+    std::string isa = "auto";      // auto, or a level's name
+    std::string experts = "auto";  // auto, mapped, copied
+    int threads = 0;               // 0: one per physical core
+    int context_size = 0;          // 0: the checkpoint's max_position_embeddings
+    int chunk = 512;               // most rows of one step
+    int kv_tokens = 0;             // tokens that the KV cache holds; 0: one context
 };
 
 struct RunCommand {
@@ -32,6 +34,24 @@ struct RunCommand {
     double min_p = 0.0;
     std::optional<std::uint64_t> seed;
     std::string stats_file;
+};
+
+struct ServeCommand {
+    RuntimeOptions runtime;
+    std::string host = "127.0.0.1";
+    int port = 8080;
+    std::string unix_socket;
+    std::vector<std::string> allowed_hosts;
+    std::vector<std::string> allowed_origins;
+    std::vector<std::string> api_keys;
+    std::string api_key_file;
+    std::string alias;
+    bool strict_model = false;
+    int n_parallel = 4;
+    int max_queue = 64;
+    int drain_s = 30;
+    std::string log_format = "text";  // text, json
+    bool quiet = false;
 };
 
 struct EvalCommand {
@@ -84,6 +104,7 @@ struct Finished {
 
 using Command = std::variant<Finished,
                              RunCommand,
+                             ServeCommand,
                              EvalCommand,
                              TokenizeCommand,
                              RenderCommand,

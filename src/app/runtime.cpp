@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include <fmt/format.h>
 
+#include "app/expert_memory.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "device/cpu_device.h"
 #include "model/checkpoint_check.h"
+#include "model/tensor_names.h"
+#include "numa/available_memory.h"
 #include "numa/bandwidth.h"
 #include "numa/topology.h"
 #include "weights/load_progress.h"
@@ -37,17 +41,65 @@ int choose_context(const RuntimeOptions& options, const ModelConfig& config) {
     return options.context_size == 0 ? longest : options.context_size;
 }
 
-// Brings the weights that the model uses into memory, with progress.
-void load_weights(const Checkpoint& checkpoint, const ModelConfig& config, int n_threads) {
+// As many workers as asked for, with a warning where they are more than can run at once.
+int choose_threads(const RuntimeOptions& options, const numa::Topology& topology) {
+    const int by_default = numa::default_thread_count(topology);
+    if (options.threads == 0) return by_default;
+    double n_cpus = 0;
+    for (const numa::Core& core : topology.cores)
+        n_cpus += static_cast<double>(core.cpus.size());
+    if (topology.cpu_limit > 0) n_cpus = std::min(n_cpus, std::ceil(topology.cpu_limit));
+    if (options.threads > n_cpus)
+        log_warning(fmt::format(
+            "--threads {}: this process may use {:.0f} CPUs, which the threads share by "
+            "turns; the default of {} is faster",
+            options.threads, n_cpus, by_default));
+    return options.threads;
+}
+
+// Brings the weights that are read in place into memory, with progress.
+void load_weights(const Checkpoint& checkpoint,
+                  const ModelConfig& config,
+                  bool without_experts,
+                  int n_threads) {
     ProgressDisplay display("weights", isatty(STDERR_FILENO) != 0);
     load_into_page_cache(
-        checkpoint, [&](std::string_view name) { return is_used(config, name); }, n_threads,
-        [&](const LoadProgress& progress) { display.show(progress); });
+        checkpoint,
+        [&](std::string_view name) {
+            return is_used(config, name) && !(without_experts && is_routed_expert(name));
+        },
+        n_threads, [&](const LoadProgress& progress) { display.show(progress); });
+}
+
+// Brings all weights into memory and returns the experts, copied or where they lie.
+RoutedExperts load(const Runtime& runtime,
+                   const RuntimeOptions& options,
+                   const numa::Topology& topology) {
+    const ModelConfig& config = runtime.config;
+    experts::ExpertStore mapped = map_experts(config, runtime.checkpoint);
+    ExpertMemory memory{
+        experts::place_experts(*runtime.team, config.moe_intermediate_size),
+        {},
+        KvPages::bytes_per_token(config) * static_cast<std::uint64_t>(runtime.context_size),
+        numa::available_memory(topology)};
+    memory.copied_bytes = experts::copied_bytes(mapped, memory.placement);
+    for (const auto& [name, tensor] : runtime.checkpoint.tensors())
+        if (is_used(config, name) && !is_routed_expert(name))
+            memory.other_bytes += tensor.size_bytes;
+    const ExpertChoice choice = choose_experts(options.experts, memory, topology);
+    load_weights(runtime.checkpoint, config, choice.is_copied, runtime.team->size());
+    if (choice.is_copied)
+        return copy_experts({runtime.checkpoint, config, mapped}, memory.placement, topology,
+                            *runtime.team, choice.keep_cached);
+    log_line("experts: mapped where the checkpoint lies" + choice.reason);
+    return RoutedExperts(std::move(mapped));
 }
 
 }  // namespace
 
-Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
+Runtime make_runtime(const RuntimeOptions& options,
+                     TextFiles text_files,
+                     const DeviceMaker& make_device) {
     const kernels::IsaLevel isa = choose_isa(options.isa);
     const auto begin = std::chrono::steady_clock::now();
     ModelConfig config = read_model_config(options.model_dir);
@@ -69,19 +121,21 @@ Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files) {
         runtime.chat_format = chat_format_of(options.model_dir);
     }
     const numa::Topology topology = numa::discover_topology();
-    const int n_threads =
-        options.threads > 0 ? options.threads : numa::default_thread_count(topology);
+    const int n_threads = choose_threads(options, topology);
     runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
-    load_weights(runtime.checkpoint, runtime.config, n_threads);
-    runtime.device = std::make_unique<device::CpuDevice>(*runtime.team, isa);
+    RoutedExperts experts = load(runtime, options, topology);
+    runtime.device = make_device ? make_device(*runtime.team, isa)
+                                 : std::make_unique<device::CpuDevice>(*runtime.team, isa);
+    const int kv_tokens = std::max(options.kv_tokens, context);
     const ModelLimits limits{std::min(options.chunk, context),
-                             (context + device::kPageTokens - 1) / device::kPageTokens};
-    runtime.model = std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device,
-                                            *runtime.team, kernels::table_for(isa), limits);
+                             (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
+    runtime.model =
+        std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device, *runtime.team,
+                                kernels::table_for(isa), limits, std::move(experts));
     log_line(fmt::format(
         "running on {}; context {} tokens, at most {:.2f} GB of KV cache",
         runtime.device->describe(), context,
-        static_cast<double>(KvPages::bytes_per_token(runtime.config)) * context * 1e-9));
+        static_cast<double>(KvPages::bytes_per_token(runtime.config)) * kv_tokens * 1e-9));
     runtime.load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     runtime.read_bytes_per_s = numa::measure_read_bandwidth(*runtime.team, topology);

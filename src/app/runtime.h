@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +35,13 @@ struct Runtime {
     double load_s = 0.0;   // from opening the files to being ready
 };
 
+// Makes the device in place of the one that the options name.
+using DeviceMaker =
+    std::function<std::unique_ptr<device::Device>(numa::Team& team, kernels::IsaLevel level)>;
+
 // Throws Error with one clear line for everything that can be wrong with options or files.
-Runtime make_runtime(const RuntimeOptions& options, TextFiles text_files);
+Runtime make_runtime(const RuntimeOptions& options,
+                     TextFiles text_files,
+                     const DeviceMaker& make_device = {});
 
 }  // namespace baltoro

@@ -15,4 +15,8 @@ std::string version_text() {
                        kCommit, levels, kernels::isa_name(kernels::best_isa()));
 }
 
+std::string commit_text() {
+    return kCommit;
+}
+
 }  // namespace baltoro

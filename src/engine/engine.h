@@ -16,8 +16,6 @@ struct EngineOptions {
     int n_parallel = 4;    // answers written at once; others wait
     int max_waiting = 64;  // more are refused
     int context_size = 0;  // most tokens of one sequence; 0: as many as there are pages for
-    bool reuses_answers =
-        false;  // keep decoded tokens in the prefix cache too (see prefix_cache.h)
 };
 
 // The queue is full; try again after retry_after_s.

@@ -1,5 +1,9 @@
 #include "experts/copied_experts.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -12,6 +16,10 @@ using kernels::Weight;
 using kernels::WeightFormat;
 
 constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+// Matrices that a worker asks the kernel to read while it copies earlier ones. Its shares of this
+// many keep a disk busy, and are little beside a layer.
+constexpr std::size_t kReadAhead = 6;
 
 std::size_t padded(std::size_t n_bytes) {
     return (n_bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
@@ -135,6 +143,20 @@ std::vector<NodeCopy> plan_copies(const ExpertStore& source,
     return copies;
 }
 
+// Tells the kernel that a worker's share of a matrix is wanted soon. Only a hint: without it the
+// page faults of the copying read in small steps, which a disk answers slowly.
+void ask_for_share(const MatrixCopy& copy, int idx, int n_workers) {
+    const Weight& w = copy.src;
+    const numa::Share rows = numa::share_of(w.n, 1, idx, n_workers);
+    if (w.data == nullptr || w.k == 0 || rows.begin == rows.end) return;
+    static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t stride_bytes = w.stride * element_bytes(w);
+    const auto data = reinterpret_cast<std::uintptr_t>(w.data);
+    const std::uintptr_t begin = (data + rows.begin * stride_bytes) / page * page;
+    const std::uintptr_t end = data + (rows.end - 1) * stride_bytes + w.k * element_bytes(w);
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+}
+
 // All shares of one layer that fall to a worker: those of its node.
 void copy_layer(const std::vector<NodeCopy>& copies,
                 const std::vector<numa::Arena>& arenas,
@@ -145,8 +167,14 @@ void copy_layer(const std::vector<NodeCopy>& copies,
         const NodeCopy& node = copies[j];
         const int idx = worker_idx - node.first_worker;
         if (idx < 0 || idx >= node.n_workers) continue;
-        for (std::size_t m = first_matrix; m < first_matrix + n_matrices; ++m)
-            copy_share(node.matrices[m], arenas[j].data(), idx, node.n_workers);
+        const std::span<const MatrixCopy> layer(node.matrices.data() + first_matrix, n_matrices);
+        for (const MatrixCopy& copy : layer.first(std::min(kReadAhead, n_matrices)))
+            ask_for_share(copy, idx, node.n_workers);
+        for (std::size_t m = 0; m < n_matrices; ++m) {
+            if (m + kReadAhead < n_matrices)
+                ask_for_share(layer[m + kReadAhead], idx, node.n_workers);
+            copy_share(layer[m], arenas[j].data(), idx, node.n_workers);
+        }
     }
 }
 
@@ -161,6 +189,13 @@ ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const nu
 }
 
 }  // namespace
+
+std::vector<std::uint64_t> copied_bytes(const ExpertStore& source, const Placement& placement) {
+    std::vector<std::uint64_t> bytes;
+    for (std::size_t j = 0; j < placement.nodes.size(); ++j)
+        bytes.push_back(plan_node(source, placement, static_cast<int>(j)).size_bytes);
+    return bytes;
+}
 
 CopiedExperts::CopiedExperts(const ExpertStore& source,
                              const Placement& placement,
@@ -188,6 +223,22 @@ CopiedExperts::CopiedExperts(const ExpertStore& source,
     }
     for (std::size_t j = 0; j < copies.size(); ++j)
         stores_.push_back(node_store(source, copies[j], arenas_[j]));
+}
+
+CopiedMemory CopiedExperts::memory() const {
+    CopiedMemory memory;
+    std::uint64_t huge_bytes = 0;
+    std::uint64_t possible_bytes = 0;  // in whole 2 MB pages
+    for (const numa::Arena& arena : arenas_) {
+        const std::uint64_t possible = arena.size_bytes() / kHugePage * kHugePage;
+        memory.size_bytes += arena.size_bytes();
+        possible_bytes += possible;
+        huge_bytes += std::min(arena.pages().huge_bytes, possible);
+    }
+    if (possible_bytes > 0)
+        memory.huge_page_share =
+            static_cast<double>(huge_bytes) / static_cast<double>(possible_bytes);
+    return memory;
 }
 
 std::vector<std::string> CopiedExperts::fallbacks() const {

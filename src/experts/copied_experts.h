@@ -17,13 +17,23 @@ namespace baltoro::experts {
 // Called by the copying thread after each layer with the bytes copied so far and in total.
 using CopyProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
+// Bytes that CopiedExperts takes on each node of the placement.
+std::vector<std::uint64_t> copied_bytes(const ExpertStore& source, const Placement& placement);
+
+// What became of the copies' memory.
+struct CopiedMemory {
+    std::uint64_t size_bytes = 0;
+    double huge_page_share = 1;  // of the bytes, in 2 MB pages
+};
+
 // The experts of another store, copied to memory of the NUMA nodes that compute them. Owns the
 // copies; the source is not needed afterwards. Immutable, any thread.
 class CopiedExperts {
   public:
     // Copies layer by layer with all workers, each node's workers what their node gets. Needs no
     // memory besides the copies: the source's pages stay clean, so the kernel can drop them, and
-    // `progress` may tell it to. Throws Error if memory does not suffice.
+    // `progress` may tell it to. A source that is still on disk is read a few matrices ahead.
+    // Throws Error if memory does not suffice.
     CopiedExperts(const ExpertStore& source,
                   const Placement& placement,
                   const numa::Topology& topology,
@@ -33,6 +43,9 @@ class CopiedExperts {
     // One store per node of the placement: the node's slices, and no data for an expert that lives
     // elsewhere.
     std::span<const ExpertStore> node_stores() const noexcept { return stores_; }
+
+    // Asks the kernel.
+    CopiedMemory memory() const;
 
     // What the machine did not grant, one line each, for the log.
     std::vector<std::string> fallbacks() const;

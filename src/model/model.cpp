@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "model/rope_yarn.h"
@@ -13,16 +14,32 @@ Model::Model(const ModelConfig& config,
              numa::Team& team,
              const kernels::Table& kernels,
              const ModelLimits& limits)
+    : Model(config,
+            checkpoint,
+            device,
+            team,
+            kernels,
+            limits,
+            RoutedExperts(map_experts(config, checkpoint))) {}
+
+Model::Model(const ModelConfig& config,
+             const Checkpoint& checkpoint,
+             device::Device& device,
+             numa::Team& team,
+             const kernels::Table& kernels,
+             const ModelLimits& limits,
+             RoutedExperts experts)
     : config_(config),
       limits_(limits),
       device_(device),
       team_(team),
       weights_(place_weights(config, checkpoint, device)),
-      expert_store_(map_experts(config, checkpoint)),
+      experts_(std::move(experts)),
       activations_(config, device, limits.max_rows),
       kv_pages_(config, device, limits.n_pages),
       attention_(config, device, activations_, kv_pages_),
-      moe_layer_(config, device, activations_, team, kernels, expert_store_, limits.max_rows),
+      moe_layer_(
+          config, device, activations_, team, kernels, experts_.node_stores(), limits.max_rows),
       rope_frequencies_(rope_frequencies(config)),
       rope_rows_(static_cast<std::size_t>(limits.max_rows) *
                  static_cast<std::size_t>(config.qk_rope_head_dim)) {}
@@ -104,11 +121,7 @@ std::span<const float> Model::head(std::span<const std::int32_t> logit_rows) {
 }
 
 std::size_t Model::weight_bytes_per_token() const noexcept {
-    std::size_t routed = 0;
-    for (int l = 0; l < expert_store_.n_moe_layers(); l++)
-        routed += static_cast<std::size_t>(config_.num_experts_per_tok) *
-                  experts::weight_bytes(expert_store_.expert(l, 0));
-    return weights_.bytes_per_token() + routed;
+    return weights_.bytes_per_token() + experts_.bytes_per_row(config_.num_experts_per_tok);
 }
 
 }  // namespace baltoro

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "device/device.h"
-#include "experts/expert_store.h"
 #include "model/activations.h"
 #include "model/config.h"
 #include "model/kv_pages.h"
 #include "model/mla_attention.h"
 #include "model/moe_layer.h"
+#include "model/routed_experts.h"
 #include "model/trace.h"
 #include "model/weights.h"
 #include "numa/team.h"
@@ -38,7 +38,16 @@ struct ModelLimits {
 class Model {
   public:
     // Checkpoint, device and team must outlive the model. The checkpoint has passed
-    // require_complete().
+    // require_complete(). `experts` are the checkpoint's, placed for the team.
+    Model(const ModelConfig& config,
+          const Checkpoint& checkpoint,
+          device::Device& device,
+          numa::Team& team,
+          const kernels::Table& kernels,
+          const ModelLimits& limits,
+          RoutedExperts experts);
+
+    // With the experts where they lie in the checkpoint.
     Model(const ModelConfig& config,
           const Checkpoint& checkpoint,
           device::Device& device,
@@ -56,6 +65,9 @@ class Model {
     const ModelConfig& config() const noexcept { return config_; }
     const ModelLimits& limits() const noexcept { return limits_; }
 
+    // Of the routed experts' weights, by all steps so far.
+    std::uint64_t expert_bytes_read() const noexcept { return moe_layer_.bytes_read(); }
+
     // Bytes of weights that one decoded token reads: the device's and its routed experts'.
     std::size_t weight_bytes_per_token() const noexcept;
 
@@ -70,7 +82,7 @@ class Model {
     device::Device& device_;
     numa::Team& team_;
     ModelWeights weights_;
-    experts::ExpertStore expert_store_;
+    RoutedExperts experts_;
     Activations activations_;
     KvPages kv_pages_;
     MlaAttention attention_;

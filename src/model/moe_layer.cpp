@@ -7,14 +7,14 @@ MoeLayer::MoeLayer(const ModelConfig& config,
                    Activations& activations,
                    numa::Team& team,
                    const kernels::Table& kernels,
-                   const experts::ExpertStore& store,
+                   std::span<const experts::ExpertStore> node_stores,
                    int max_rows)
     : config_(config),
       device_(device),
       activations_(activations),
       executor_(team,
                 kernels,
-                store,
+                node_stores,
                 {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok,
                  max_rows}) {}
 
@@ -32,6 +32,7 @@ void MoeLayer::add(
                    activations_.normed_f32.as<float>(), n_rows, ids, gains});
     device_.finish();  // ids, gains and h are the host's from here on
     executor_.run({moe_layer_idx, n_rows, h, ids, gains, routed, kind == StepKind::prefill});
+    bytes_read_ += executor_.last_weight_bytes();
     if (layer.ffn.gate)
         device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, n_rows, x});
     device_.add(routed, x,

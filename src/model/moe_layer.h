@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "device/device.h"
 #include "experts/expert_executor.h"
 #include "model/activations.h"
@@ -20,12 +22,15 @@ class MoeLayer {
              Activations& activations,
              numa::Team& team,
              const kernels::Table& kernels,
-             const experts::ExpertStore& store,
+             std::span<const experts::ExpertStore> node_stores,
              int max_rows);
 
     // x += sum of gain x expert(h) over the chosen experts, + shared_expert(h), where h is the
     // normalised input in activations.experts_in (bf16) and normed_f32 (the router's copy).
     void add(const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace);
+
+    // Of the experts' weights, by all calls so far.
+    std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
   private:
     void append_experts(Trace& trace, int moe_layer_idx, int n_rows) const;
@@ -34,6 +39,7 @@ class MoeLayer {
     device::Device& device_;
     Activations& activations_;
     experts::ExpertExecutor executor_;
+    std::uint64_t bytes_read_ = 0;
 };
 
 }  // namespace baltoro

@@ -150,4 +150,8 @@ IgnoredKind ignored_kind(const ModelConfig& config, std::string_view name) noexc
     return IgnoredKind::none;
 }
 
+bool is_routed_expert(std::string_view name) noexcept {
+    return name.find(".mlp.experts.") != std::string_view::npos;
+}
+
 }  // namespace baltoro

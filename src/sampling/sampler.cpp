@@ -16,9 +16,6 @@ namespace {
 
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
-// Largest temperature that is accepted; far past any use.
-constexpr double kMaxTemperature = 100.0;
-
 // Weights below e^-50 count as 0. All of a vocabulary of 2^19 together they are below 2^-53, the
 // step of the uniform number that is compared with them.
 constexpr float kLowestExponent = -50.0f;
@@ -66,46 +63,155 @@ float weight_of_exponent(float x) noexcept {
     return is_counted ? weight : 0.0f;
 }
 
-void check_range(const char* name, double value, double low, double high) {
-    if (value >= low && value <= high) return;
-    throw Error(std::string(name) + ": " + std::to_string(value) + " is not in " +
-                std::to_string(low) + " to " + std::to_string(high));
+// Bits 0 to n-1.
+std::uint64_t low_bits(std::size_t n) noexcept {
+    return n < 64 ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+}
+
+// Sets what the mask does not allow to -inf.
+void apply_mask(std::span<float> logits, const TokenMask& allowed) noexcept {
+    const std::span<const std::uint64_t> words = allowed.words();
+    for (std::size_t w = 0; w < words.size(); ++w) {
+        const std::span<float> part =
+            logits.subspan(64 * w, std::min<std::size_t>(64, logits.size() - 64 * w));
+        if (words[w] == 0) {
+            std::fill(part.begin(), part.end(), kNegativeInfinity);
+            continue;
+        }
+        for (std::uint64_t rest = ~words[w] & low_bits(part.size()); rest != 0; rest &= rest - 1)
+            part[static_cast<std::size_t>(std::countr_zero(rest))] = kNegativeInfinity;
+    }
+}
+
+// The lowest token that the mask allows; 0 without a mask and if it allows none.
+std::int32_t lowest_allowed(const TokenMask* allowed) noexcept {
+    if (allowed == nullptr) return 0;
+    const std::span<const std::uint64_t> words = allowed->words();
+    for (std::size_t w = 0; w < words.size(); ++w)
+        if (words[w] != 0) return static_cast<std::int32_t>(64 * w) + std::countr_zero(words[w]);
+    return 0;
 }
 
 }  // namespace
 
-void check_sampling_options(const SamplingOptions& options) {
-    check_range("temperature", options.temperature, 0.0, kMaxTemperature);
-    check_range("top_p", options.top_p, 0.0, 1.0);
-    check_range("min_p", options.min_p, 0.0, 1.0);
-    if (options.top_k < 0)
-        throw Error("top_k: " + std::to_string(options.top_k) + " is negative; 0 means all");
-}
-
 Sampler::Sampler(const SamplingOptions& options, int vocab_size)
-    : options_(options),
-      random_(options.seed),
+    : random_(options.seed),
       vocab_size_(static_cast<std::size_t>(vocab_size)),
-      candidates_(vocab_size_ + 1) {  // one more, where compaction writes what it drops
-    check_sampling_options(options);
+      candidates_(vocab_size_ + 1),  // one more, where compaction writes what it drops
+      changed_(vocab_size_),
+      seen_(vocab_size_) {
     check(vocab_size > 0, "a vocabulary has tokens");
+    top_.reserve(kTopLogprobs);
+    reset(options);
 }
 
-std::int32_t Sampler::draw(std::span<const float> logits) {
+void Sampler::reset(const SamplingOptions& options) {
+    check_sampling_options(options);
+    for (const auto& [id, bias] : options.logit_bias) {
+        if (static_cast<std::size_t>(id) >= vocab_size_)
+            throw Error("logit_bias: token " + std::to_string(id) +
+                        " is not in the vocabulary of " + std::to_string(vocab_size_));
+    }
+    options_ = options;
+    random_ = Random(options.seed);
+    has_penalties_ = options.presence_penalty != 0.0 || options.frequency_penalty != 0.0 ||
+                     options.repetition_penalty != 1.0;
+    seen_.forget_all();
+    last_logits_ = {};
+}
+
+void Sampler::note_prompt(std::span<const std::int32_t> ids) noexcept {
+    if (!has_penalties_) return;
+    for (const std::int32_t id : ids)
+        seen_.note_in_prompt(id);
+}
+
+void Sampler::accept(std::int32_t id) noexcept {
+    if (has_penalties_) seen_.note_in_answer(id);
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits, const TokenMask* allowed) {
     check(logits.size() == vocab_size_, "there is one logit per token");
+    last_logits_ = logits;
+    has_log_total_ = false;
+    if (allowed != nullptr || has_penalties_ || !options_.logit_bias.empty())
+        logits = change(logits, allowed);
     const float largest = largest_of(logits);
-    if (largest == kNegativeInfinity) return 0;
+    if (largest == kNegativeInfinity) return lowest_allowed(allowed);
     if (options_.temperature == 0.0) {
         const auto first = std::find(logits.begin(), logits.end(), largest);
         return static_cast<std::int32_t>(first - logits.begin());
     }
-    std::span<Candidate> kept = weigh(take_top_k(logits), largest);
+    std::span<Candidate> kept =
+        weigh(take_top_k(logits, static_cast<std::size_t>(options_.top_k)), largest);
     if (options_.top_p < 1.0) kept = take_top_p(kept);
     return draw_by_weight(kept);
 }
 
-std::span<Sampler::Candidate> Sampler::take_top_k(std::span<const float> logits) noexcept {
-    const auto k = static_cast<std::size_t>(options_.top_k);
+std::span<const float> Sampler::change(std::span<const float> logits,
+                                       const TokenMask* allowed) noexcept {
+    std::copy(logits.begin(), logits.end(), changed_.begin());
+    const auto repetition = static_cast<float>(options_.repetition_penalty);
+    for (const std::int32_t id : seen_.ids()) {
+        float& logit = changed_[static_cast<std::size_t>(id)];
+        logit = logit > 0.0f ? logit / repetition : logit * repetition;
+        const std::uint32_t n = seen_.n_in_answer(id);
+        if (n > 0)
+            logit -= static_cast<float>(options_.presence_penalty + n * options_.frequency_penalty);
+    }
+    for (const auto& [id, bias] : options_.logit_bias)
+        changed_[static_cast<std::size_t>(id)] += bias;
+    if (allowed != nullptr) {
+        check(allowed->vocab_size() == vocab_size_, "the mask has a bit per token");
+        apply_mask(changed_, *allowed);
+    }
+    return changed_;
+}
+
+float Sampler::logprob_of(std::int32_t id) noexcept {
+    check(last_logits_.size() == vocab_size_, "log-probabilities are those of a draw");
+    log_total();
+    const float logit = last_logits_[static_cast<std::size_t>(id)];
+    if (!(logit > kNegativeInfinity)) return kNegativeInfinity;
+    const float difference = logit == largest_ ? 0.0f : logit - largest_;
+    return static_cast<float>(static_cast<double>(difference) - log_total_);
+}
+
+std::span<const std::pair<std::int32_t, float>> Sampler::top_logprobs(std::size_t n) {
+    check(last_logits_.size() == vocab_size_, "log-probabilities are those of a draw");
+    top_.clear();
+    if (n == 0) return top_;  // to take_top_k it would mean all
+    const std::span<Candidate> best = take_top_k(last_logits_, n);
+    std::sort(best.begin(), best.end(), is_before);
+    for (const Candidate& candidate : best)
+        top_.emplace_back(candidate.id, logprob_of(candidate.id));
+    return top_;
+}
+
+void Sampler::log_total() noexcept {
+    if (has_log_total_) return;
+    has_log_total_ = true;
+    largest_ = largest_of(last_logits_);
+    std::array<float, kBlock> weights{};
+    double total = 0.0;
+    for (std::size_t i = 0; i < last_logits_.size(); i += kBlock) {
+        const std::size_t n = std::min(kBlock, last_logits_.size() - i);
+        weights.fill(kNegativeInfinity);
+        for (std::size_t k = 0; k < n; ++k)
+            weights[k] = last_logits_[i + k];
+        for (std::size_t k = 0; k < kBlock; ++k)
+            weights[k] = weight_of_exponent(weights[k] == largest_ ? 0.0f : weights[k] - largest_);
+        // Fewer than 2^6 floats lose less than the exponential's own error.
+        float block_total = 0.0f;
+        for (std::size_t k = 0; k < n; ++k)
+            block_total += weights[k];
+        total += static_cast<double>(block_total);
+    }
+    log_total_ = std::log(total);
+}
+
+std::span<Sampler::Candidate> Sampler::take_top_k(std::span<const float> logits,
+                                                  std::size_t k) noexcept {
     const auto begin = candidates_.begin();
     std::size_t n = 0;
     if (k > 0 && k <= kMaxHeap) {

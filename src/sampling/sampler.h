@@ -9,35 +9,46 @@
 #include <vector>
 
 #include "base/random.h"
+#include "sampling/sampling_options.h"
+#include "sampling/seen_tokens.h"
+#include "sampling/token_mask.h"
 
 namespace baltoro {
 
-// How a token is drawn. Applied in this order: top_k, temperature, min_p, top_p.
-struct SamplingOptions {
-    double temperature = 0.6;  // 0: the largest logit, lowest id on ties
-    double top_p = 1.0;        // smallest set of most likely tokens whose probability reaches it
-    int top_k = 0;             // 0: all
-    double min_p = 0.0;        // tokens below min_p x the largest probability are dropped
-    std::uint64_t seed = 0;
-    double presence_penalty = 0.0;    // -2 to 2; 0: none
-    double frequency_penalty = 0.0;   // -2 to 2; 0: none
-    double repetition_penalty = 1.0;  // above 0, up to 10; 1: none
-    std::vector<std::pair<std::int32_t, float>>
-        logit_bias{};  // -100 to 100, added to an id's logit
-};
-
-// Throws Error naming the option if a value is out of range or NaN.
-void check_sampling_options(const SamplingOptions& options);
-
-// Draws tokens from logits; owns its random state and scratch (sized at construction, so that
-// drawing allocates nothing). One owner, one thread.
+// Draws tokens from logits; owns its random state, what the answer holds so far and scratch (sized
+// at construction, so that drawing allocates nothing; about 20 bytes per token of the vocabulary).
+// Serves one answer after another. One owner, one thread.
 class Sampler {
   public:
+    // Throws Error as reset does.
     Sampler(const SamplingOptions& options, int vocab_size);
 
-    // The next token; logits f32 [vocab_size]. NaN logits are never drawn; if all are NaN or -inf,
-    // token 0 is returned.
-    std::int32_t draw(std::span<const float> logits);
+    // Starts another answer: forgets the tokens seen and seeds again. Throws Error if an option is
+    // out of range or logit_bias names an id outside the vocabulary; the sampler is then unchanged.
+    void reset(const SamplingOptions& options);
+
+    // The prompt's tokens, for repetition_penalty. Precondition: ids are in the vocabulary.
+    void note_prompt(std::span<const std::int32_t> ids) noexcept;
+
+    // A token that became part of the answer, drawn or forced. Precondition: it is in the
+    // vocabulary.
+    void accept(std::int32_t id) noexcept;
+
+    // The next token; logits f32 [vocab_size], and if `allowed` is given only tokens that it
+    // allows. NaN logits are never drawn; if all are NaN or -inf, the lowest allowed token is
+    // returned, and token 0 if none is allowed.
+    std::int32_t draw(std::span<const float> logits, const TokenMask* allowed = nullptr);
+
+    // Log-probabilities under the logits of the last draw as the model gave them: before penalties,
+    // bias, mask and temperature, as OpenAI-compatible servers report them. -inf for NaN.
+    // Preconditions: a token was drawn since construction and its logits are still in place.
+    float logprob_of(std::int32_t id) noexcept;
+
+    // The n likeliest tokens (fewer if the rest have no probability), most likely first, lower ids
+    // first on ties. Valid until the next call or draw. Allocates nothing for n <= kTopLogprobs.
+    std::span<const std::pair<std::int32_t, float>> top_logprobs(std::size_t n);
+
+    static constexpr std::size_t kTopLogprobs = 20;  // the OpenAI API's limit
 
   private:
     struct Candidate {
@@ -56,9 +67,13 @@ class Sampler {
                                      kExponents - 1);
     }
 
+    // The logits with penalties, bias and mask, in `changed_`.
+    std::span<const float> change(std::span<const float> logits, const TokenMask* allowed) noexcept;
+    void log_total() noexcept;
+
     // Each keeps some candidates at the front of `candidates_`; from `weigh` on their values are
     // weights relative to the largest.
-    std::span<Candidate> take_top_k(std::span<const float> logits) noexcept;
+    std::span<Candidate> take_top_k(std::span<const float> logits, std::size_t k) noexcept;
     std::span<Candidate> weigh(std::span<Candidate> candidates, float largest) noexcept;
     std::span<Candidate> take_top_p(std::span<Candidate> candidates) noexcept;
     std::int32_t draw_by_weight(std::span<const Candidate> candidates) noexcept;
@@ -67,6 +82,14 @@ class Sampler {
     Random random_;
     std::size_t vocab_size_;
     std::vector<Candidate> candidates_;
+    std::vector<float> changed_;
+    SeenTokens seen_;
+    bool has_penalties_ = false;
+    std::span<const float> last_logits_;  // of the last draw; the caller's, see logprob_of
+    bool has_log_total_ = false;          // of last_logits_: most draws are not asked for it
+    float largest_ = 0.0f;
+    double log_total_ = 0.0;  // log of the sum of e^(logit - largest)
+    std::vector<std::pair<std::int32_t, float>> top_;
 };
 
 }  // namespace baltoro

@@ -19,23 +19,6 @@ constexpr std::size_t kMaxStops = 16;
 constexpr std::size_t kMaxStopBytes = 1024;  // text that may be a stop is held back meanwhile
 constexpr std::size_t kMaxBiases = 1024;
 
-void read_model(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    request.system_fingerprint = limits.system_fingerprint;
-    request.model = limits.served_model;
-    const std::optional<Field> model = body.find("model");
-    if (!model) return;
-    if (model->string().size() > kMaxModelBytes)
-        model->refuse(fmt::format("must have at most {} bytes", kMaxModelBytes));
-    request.model = model->string();
-    if (!limits.strict_model || request.model == limits.served_model) return;
-    ApiError error;
-    error.status = 404;
-    error.code = "model_not_found";
-    error.param = "model";
-    error.message = "The model does not exist; GET /v1/models lists the one that is served.";
-    throw RequestError(std::move(error));
-}
-
 void read_stream(const Fields& body, ApiRequest& request) {
     request.stream = body.boolean("stream").value_or(false);
     if (const std::optional<Fields> options = body.object("stream_options"))
@@ -62,18 +45,6 @@ std::string stop_text(const Field& field) {
     if (text.size() > kMaxStopBytes)
         field.refuse(fmt::format("must have at most {} bytes", kMaxStopBytes));
     return text;
-}
-
-void read_stops(const Fields& body, Request& request) {
-    const std::optional<Field> stop = body.find("stop");
-    if (!stop) return;
-    if (stop->is_string()) {
-        request.stop.push_back(stop_text(*stop));
-        return;
-    }
-    if (!stop->is_array()) stop->refuse("must be a string or an array of strings");
-    for (const Field& text : stop->array(kMaxStops))
-        request.stop.push_back(stop_text(text));
 }
 
 void read_logit_bias(const Fields& body, const ApiLimits& limits, SamplingOptions& sampling) {
@@ -110,18 +81,51 @@ void read_sampling(const Fields& body, const ApiLimits& limits, SamplingOptions&
     if (seed) {
         sampling.seed = static_cast<std::uint64_t>(*seed);
     } else {
-        std::random_device entropy;
-        sampling.seed = std::uint64_t{entropy()} << 32 | entropy();
+        sampling.seed = random_seed();
     }
 }
 
 }  // namespace
 
+void read_model(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
+    request.system_fingerprint = limits.system_fingerprint;
+    request.model = limits.served_model;
+    const std::optional<Field> model = body.find("model");
+    if (!model) return;
+    if (model->string().size() > kMaxModelBytes)
+        model->refuse(fmt::format("must have at most {} bytes", kMaxModelBytes));
+    request.model = model->string();
+    if (!limits.strict_model || request.model == limits.served_model) return;
+    ApiError error;
+    error.status = 404;
+    error.code = "model_not_found";
+    error.param = "model";
+    error.message = "The model does not exist; GET /v1/models lists the one that is served.";
+    throw RequestError(std::move(error));
+}
+
+void read_stop_texts(const Fields& body, std::string_view key, Request& request) {
+    const std::optional<Field> stop = body.find(key);
+    if (!stop) return;
+    if (stop->is_string()) {
+        request.stop.push_back(stop_text(*stop));
+        return;
+    }
+    if (!stop->is_array()) stop->refuse("must be a string or an array of strings");
+    for (const Field& text : stop->array(kMaxStops))
+        request.stop.push_back(stop_text(text));
+}
+
+std::uint64_t random_seed() {
+    std::random_device entropy;
+    return std::uint64_t{entropy()} << 32 | entropy();
+}
+
 void read_openai_options(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
     read_model(body, limits, request);
     read_stream(body, request);
     read_lengths(body, limits, request.request);
-    read_stops(body, request.request);
+    read_stop_texts(body, "stop", request.request);
     read_sampling(body, limits, request.request.sampling);
     request.n = static_cast<int>(body.integer("n", 1, kMaxChoices).value_or(1));
 }

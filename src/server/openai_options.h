@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include "server/api_request.h"
 #include "server/json_fields.h"
 
@@ -12,5 +15,11 @@ inline constexpr int kMaxChoices = 8;
 // Reads the fields that chat completions and completions share: model, stream, how tokens are drawn
 // and when the answer ends. Throws RequestError.
 void read_openai_options(const Fields& body, const ApiLimits& limits, ApiRequest& request);
+
+// Parts of it that other dialects share: the model's name; texts that end the answer, under a key
+// of the dialect's own (a string or an array of strings); a seed where the request has none.
+void read_model(const Fields& body, const ApiLimits& limits, ApiRequest& request);
+void read_stop_texts(const Fields& body, std::string_view key, Request& request);
+std::uint64_t random_seed();
 
 }  // namespace baltoro::server

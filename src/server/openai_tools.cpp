@@ -6,58 +6,23 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
+#include "server/tool_declarations.h"
 
 namespace baltoro::server {
 namespace {
 
 constexpr std::size_t kMaxTools = 1024;
-constexpr std::size_t kMaxNameBytes = 128;
-constexpr std::string_view kNameCharacters =
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
 
 using Calls = ApiRequest::Calls;
-
-// The model writes a name between markers and "functions.NAME:IDX" has to be taken apart again.
-std::string tool_name(const Field& field) {
-    const std::string& name = field.string();
-    if (name.empty() || name.size() > kMaxNameBytes ||
-        name.find_first_not_of(kNameCharacters) != name.npos)
-        field.refuse(fmt::format("must be 1 to {} letters, digits and _ - . /", kMaxNameBytes));
-    return name;
-}
 
 bool is_function(const Fields& tool) {
     const std::string* type = tool.string("type");
     return type == nullptr ? tool.find("function").has_value() : *type == "function";
 }
 
-void add_tool(const Fields& function, ApiRequest& request, Json& tools) {
-    Json shown;
-    DeclaredTool tool;
-    tool.name = tool_name(function.require("name"));
-    shown["name"] = tool.name;
-    if (const std::string* description = function.string("description"))
-        shown["description"] = *description;
-    if (const auto parameters = function.object("parameters")) {
-        shown["parameters"] = parameters->json();
-        tool.parameters_json = json_text(parameters->json());
-    }
-    (void)function.boolean("strict");  // arguments follow the schema in any case
-    tools.push_back({{"type", "function"}, {"function", std::move(shown)}});
-    request.request.format.tools.push_back(std::move(tool));
-}
-
-bool is_declared(const std::vector<DeclaredTool>& tools, const std::string& name) {
-    return std::any_of(tools.begin(), tools.end(),
-                       [&](const DeclaredTool& tool) { return tool.name == name; });
-}
-
 // The name that a choice gives, of a tool that was declared.
-std::string chosen_name(const Fields& choice, const std::vector<DeclaredTool>& tools) {
-    const Field name = choice.require("function").object().require("name");
-    if (!is_declared(tools, name.string())) name.refuse("is not one of the tools");
-    return name.string();
+std::string chosen_name(const Fields& choice, const ToolDeclarations& tools) {
+    return tools.declared_name(choice.require("function").object().require("name"));
 }
 
 Calls calls_of_mode(const Field& mode) {
@@ -70,14 +35,16 @@ Calls calls_of_mode(const Field& mode) {
 
 // The tools stay in the prompt, whose cached prefix this choice exists to keep; only what may be
 // called gets smaller.
-void read_allowed_tools(const Fields& choice, ApiRequest& request) {
+void read_allowed_tools(const Fields& choice,
+                        const ToolDeclarations& declared,
+                        ApiRequest& request) {
     const Fields allowed = choice.require("allowed_tools").object();
     request.calls = calls_of_mode(allowed.require("mode"));
     const Field list = allowed.require("tools");
     std::vector<DeclaredTool>& tools = request.request.format.tools;
     std::vector<std::string> names;
     for (const Field& tool : list.array(kMaxTools))
-        names.push_back(chosen_name(tool.object(), tools));
+        names.push_back(chosen_name(tool.object(), declared));
     if (names.empty()) list.refuse("must have at least 1 item");
     std::erase_if(tools, [&](const DeclaredTool& tool) {
         return std::find(names.begin(), names.end(), tool.name) == names.end();
@@ -85,7 +52,7 @@ void read_allowed_tools(const Fields& choice, ApiRequest& request) {
     if (request.calls == Calls::required && tools.size() == 1) request.forced_tool = tools[0].name;
 }
 
-void read_tool_choice(const Field& choice, ApiRequest& request) {
+void read_tool_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest& request) {
     if (choice.is_string()) {
         request.calls = calls_of_mode(choice);
         return;
@@ -94,10 +61,10 @@ void read_tool_choice(const Field& choice, ApiRequest& request) {
     const Fields fields = choice.object();
     const Field type = fields.require("type");
     if (type.string() == "function") {
-        request.forced_tool = chosen_name(fields, request.request.format.tools);
+        request.forced_tool = chosen_name(fields, tools);
         request.calls = Calls::required;
     } else if (type.string() == "allowed_tools") {
-        read_allowed_tools(fields, request);
+        read_allowed_tools(fields, tools, request);
     } else {
         type.refuse("must be function or allowed_tools");
     }
@@ -106,21 +73,17 @@ void read_tool_choice(const Field& choice, ApiRequest& request) {
 }  // namespace
 
 void read_tools(const Fields& body, ApiRequest& request) {
-    Json tools = Json::array();
+    ToolDeclarations tools(request);
     if (const auto fields = body.array("tools", kMaxTools)) {
         for (const Field& field : *fields) {
             const Fields tool = field.object();
-            if (is_function(tool)) add_tool(tool.require("function").object(), request, tools);
+            if (is_function(tool)) tools.add(tool.require("function").object(), "parameters");
         }
     }
-    if (!tools.empty()) request.tools_json = json_text(tools);
-    const std::optional<Field> choice = body.find("tool_choice");
-    if (choice) read_tool_choice(*choice, request);
-    if (tools.empty()) {
-        if (request.calls == Calls::required) choice->refuse("needs tools to choose from");
-        request.calls = Calls::none;
-    }
-    request.request.format.drops_calls = request.calls == Calls::none;
+    tools.finish();
+    if (const std::optional<Field> choice = body.find("tool_choice"))
+        read_tool_choice(*choice, tools, request);
+    tools.check_choice("tool_choice");
     request.request.one_call_only = !body.boolean("parallel_tool_calls").value_or(true);
 }
 

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "weights/parallel.h"
 
 namespace baltoro {
@@ -136,6 +137,17 @@ void load_into_page_cache(const Checkpoint& checkpoint,
     if (chunks.empty()) report(progress);
 }
 
+void release_pages(const Checkpoint& checkpoint,
+                   const std::function<bool(std::string_view name)>& is_chosen,
+                   bool keep_cached) {
+    // Hints: where they fail, the kernel drops the pages when it needs the memory.
+    for (const Chunk& chunk : needed_chunks(checkpoint, is_chosen)) {
+        void* address = const_cast<std::byte*>(chunk.data);
+        if (!keep_cached) madvise(address, chunk.size, MADV_PAGEOUT);
+        madvise(address, chunk.size, MADV_DONTNEED);
+    }
+}
+
 std::string ProgressDisplay::text_for(const LoadProgress& progress) {
     const bool is_done = progress.done_bytes >= progress.total_bytes;
     const double done_gb = static_cast<double>(progress.done_bytes) * 1e-9;
@@ -155,12 +167,15 @@ std::string ProgressDisplay::text_for(const LoadProgress& progress) {
     const int tenths = static_cast<int>(fraction * 10);
     if (tenths <= shown_tenths_) return {};
     shown_tenths_ = tenths;
-    return fmt::format("{}: {} % of {:.1f} GB, {:.2f} GB/s\n", what_, tenths * 10, total_gb, rate);
+    return fmt::format("{}: {} % of {:.1f} GB, {:.2f} GB/s", what_, tenths * 10, total_gb, rate);
 }
 
 void ProgressDisplay::show(const LoadProgress& progress) {
     const std::string text = text_for(progress);
-    std::fwrite(text.data(), 1, text.size(), stderr);
+    if (is_terminal_)
+        std::fwrite(text.data(), 1, text.size(), stderr);
+    else if (!text.empty())
+        log_line(text);
 }
 
 }  // namespace baltoro

@@ -25,15 +25,13 @@ std::vector<float> normal_logits(double deviation) {
     return logits;
 }
 
-void measure(std::string_view name,
-             const std::vector<float>& logits,
-             const SamplingOptions& options,
-             int n_draws) {
-    Sampler sampler(options, kVocabSize);
+// Prints what one call of `draw` takes.
+template <typename Draw>
+void time_draws(std::string_view name, int n_draws, const Draw& draw) {
     std::vector<double> times;
     for (int i = 0; i < n_draws; ++i) {
         const auto start = std::chrono::steady_clock::now();
-        sampler.draw(logits);
+        draw();
         times.push_back(
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
                 .count());
@@ -41,6 +39,30 @@ void measure(std::string_view name,
     std::sort(times.begin(), times.end());
     std::printf("%-26.*s median %.3f ms (min %.3f, max %.3f)\n", static_cast<int>(name.size()),
                 name.data(), times[times.size() / 2], times.front(), times.back());
+}
+
+void measure(std::string_view name,
+             const std::vector<float>& logits,
+             const SamplingOptions& options,
+             int n_draws) {
+    Sampler sampler(options, kVocabSize);
+    time_draws(name, n_draws, [&] { sampler.accept(sampler.draw(logits)); });
+}
+
+void measure_masked(const std::vector<float>& logits, int n_draws) {
+    Sampler sampler({.temperature = 0.6}, kVocabSize);
+    TokenMask allowed(kVocabSize);
+    for (std::int32_t id = 0; id < kVocabSize; id += 3)
+        allowed.allow(id);
+    time_draws("0.6, a third allowed", n_draws, [&] { sampler.draw(logits, &allowed); });
+}
+
+void measure_logprobs(const std::vector<float>& logits, int n_draws) {
+    Sampler sampler({.temperature = 0.0}, kVocabSize);
+    time_draws("greedy, 20 top logprobs", n_draws, [&] {
+        sampler.draw(logits);
+        sampler.top_logprobs(20);
+    });
 }
 
 }  // namespace
@@ -59,5 +81,10 @@ int main(int argc, char** argv) {
                 {.temperature = 0.6, .top_p = 0.95, .top_k = 40}, n_draws);
         measure("0.6, top_k 20000", logits, {.temperature = 0.6, .top_k = 20000}, n_draws);
     }
+    const std::vector<float> logits = normal_logits(3.0);
+    SamplingOptions penalised{.temperature = 0.6, .top_p = 0.95, .repetition_penalty = 1.1};
+    measure("0.6, top_p, repetition", logits, penalised, n_draws);
+    measure_masked(logits, n_draws);
+    measure_logprobs(logits, n_draws);
     return 0;
 }

@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <new>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "tests/sampling/allocation_count.h"
 
 using namespace baltoro;
 
 namespace {
-
-long g_n_allocations = 0;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -78,19 +75,6 @@ std::vector<float> normal_logits(std::size_t n, double deviation, std::uint64_t 
 }
 
 }  // namespace
-
-// Counts what drawing allocates.
-void* operator new(std::size_t size) {
-    ++g_n_allocations;
-    if (void* memory = std::malloc(size)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
 
 TEST_CASE("temperature 0 takes the largest logit, the lowest id on ties") {
     Sampler sampler({.temperature = 0.0}, 5);
@@ -206,20 +190,66 @@ TEST_CASE("a seed gives the same tokens, another seed others") {
     CHECK(n_different > 50);
 }
 
+TEST_CASE("seeds keep giving the tokens that they gave") {
+    // Recorded when options were temperature, top_p, top_k, min_p and seed only.
+    const std::vector<float> logits = normal_logits(3000, 2.0, 9);
+    const auto draws = [&](const SamplingOptions& options) {
+        Sampler sampler(options, 3000);
+        std::vector<int> ids(8);
+        for (int& id : ids)
+            id = sampler.draw(logits);
+        return ids;
+    };
+    CHECK(draws({.temperature = 1.0, .seed = 17}) ==
+          std::vector<int>{988, 1316, 2768, 1553, 1319, 1782, 549, 1003});
+    CHECK(draws({.temperature = 0.6, .top_p = 0.9, .seed = 18}) ==
+          std::vector<int>{897, 2937, 758, 2972, 2536, 1438, 92, 92});
+    CHECK(draws({.temperature = 1.2, .top_p = 0.95, .top_k = 40, .min_p = 0.01, .seed = 19}) ==
+          std::vector<int>{245, 1553, 2970, 2298, 1438, 2536, 1553, 1992});
+    CHECK(draws({.temperature = 1.0, .top_k = 2000, .seed = 20}) ==
+          std::vector<int>{1253, 270, 2744, 1854, 2338, 897, 2546, 2038});
+}
+
+TEST_CASE("a reset sampler draws as a new one does") {
+    const std::vector<float> logits = normal_logits(1000, 1.0, 5);
+    const SamplingOptions options{.temperature = 1.0, .seed = 6, .frequency_penalty = 2.0};
+    Sampler used({.temperature = 0.7, .top_k = 3, .seed = 5, .repetition_penalty = 2.0}, 1000);
+    used.note_prompt(std::vector<std::int32_t>{1, 2, 3});
+    for (int i = 0; i < 20; ++i)
+        used.accept(used.draw(logits));
+    used.reset(options);
+    Sampler fresh(options, 1000);
+    for (int i = 0; i < 50; ++i) {
+        const int id = fresh.draw(logits);
+        CHECK(used.draw(logits) == id);
+        fresh.accept(id);
+        used.accept(id);
+    }
+}
+
 TEST_CASE("drawing allocates nothing") {
     const std::vector<float> logits = normal_logits(20000, 2.0, 5);
     Sampler plain({.temperature = 1.0}, 20000);
     Sampler top_p({.temperature = 1.0, .top_p = 0.9}, 20000);
     Sampler top_k({.temperature = 1.0, .top_p = 0.9, .top_k = 40, .min_p = 0.01}, 20000);
     Sampler large_k({.temperature = 1.0, .top_k = 5000}, 20000);
-    const long before = g_n_allocations;
+    Sampler changed({.temperature = 1.0,
+                     .presence_penalty = 1.0,
+                     .repetition_penalty = 1.2,
+                     .logit_bias = {{3, 1.0f}}},
+                    20000);
+    TokenMask allowed(20000);
+    allowed.allow_all();
+    const long before = n_allocations();
     for (int i = 0; i < 10; ++i) {
+        changed.accept(changed.draw(logits, &allowed));
+        changed.top_logprobs(Sampler::kTopLogprobs);
         plain.draw(logits);
         top_p.draw(logits);
         top_k.draw(logits);
         large_k.draw(logits);
     }
-    const long after = g_n_allocations;
+    const long after = n_allocations();
     CHECK(before > 0);
     CHECK(after == before);
 }
@@ -238,4 +268,31 @@ TEST_CASE("options out of range are refused by name") {
     CHECK_THROWS_WITH_AS(check_sampling_options({.min_p = -1}), doctest::Contains("min_p"), Error);
     CHECK_THROWS_WITH_AS(check_sampling_options({.min_p = nan}), doctest::Contains("min_p"), Error);
     CHECK_NOTHROW(check_sampling_options({.temperature = 0.0, .top_p = 0.0}));
+    CHECK_THROWS_WITH_AS(check_sampling_options({.presence_penalty = 2.1}),
+                         doctest::Contains("presence_penalty"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.frequency_penalty = -2.1}),
+                         doctest::Contains("frequency_penalty"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.repetition_penalty = 0.0}),
+                         doctest::Contains("repetition_penalty"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.repetition_penalty = 10.5}),
+                         doctest::Contains("repetition_penalty"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.repetition_penalty = nan}),
+                         doctest::Contains("repetition_penalty"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.logit_bias = {{1, 100.5f}}}),
+                         doctest::Contains("logit_bias"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.logit_bias = {{1, kNan}}}),
+                         doctest::Contains("logit_bias"), Error);
+    CHECK_THROWS_WITH_AS(check_sampling_options({.logit_bias = {{-1, 1.0f}}}),
+                         doctest::Contains("-1"), Error);
+    CHECK_NOTHROW(check_sampling_options({.presence_penalty = -2.0,
+                                          .frequency_penalty = 2.0,
+                                          .repetition_penalty = 10.0,
+                                          .logit_bias = {{0, -100.0f}, {5, 100.0f}}}));
+}
+
+TEST_CASE("a reset that is refused leaves the sampler as it is") {
+    Sampler sampler({.temperature = 0.0, .logit_bias = {{1, 5.0f}}}, 3);
+    CHECK_THROWS_WITH_AS(sampler.reset({.logit_bias = {{3, 1.0f}}}),
+                         doctest::Contains("token 3 is not in the vocabulary of 3"), Error);
+    CHECK(sampler.draw(std::vector<float>{1, 0, 0}) == 1);
 }

@@ -80,10 +80,10 @@ TEST_CASE("loading nothing reports once") {
 TEST_CASE("progress that is not shown on a terminal is one line per tenth") {
     ProgressDisplay display("weights", false);
     CHECK(display.text_for(at(0.5, 10, 0.1)).empty());
-    CHECK(display.text_for(at(1.0, 10, 0.5)) == "weights: 10 % of 10.0 GB, 2.00 GB/s\n");
+    CHECK(display.text_for(at(1.0, 10, 0.5)) == "weights: 10 % of 10.0 GB, 2.00 GB/s");
     CHECK(display.text_for(at(1.9, 10, 0.6)).empty());
-    CHECK(display.text_for(at(4.5, 10, 1.5)) == "weights: 40 % of 10.0 GB, 3.00 GB/s\n");
-    CHECK(display.text_for(at(10, 10, 4)) == "weights: 100 % of 10.0 GB, 2.50 GB/s\n");
+    CHECK(display.text_for(at(4.5, 10, 1.5)) == "weights: 40 % of 10.0 GB, 3.00 GB/s");
+    CHECK(display.text_for(at(10, 10, 4)) == "weights: 100 % of 10.0 GB, 2.50 GB/s");
     CHECK(display.text_for(at(10, 10, 4)).empty());
 }
 

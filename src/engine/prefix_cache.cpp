@@ -1,0 +1,131 @@
+#include "engine/prefix_cache.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+
+namespace baltoro {
+namespace {
+
+using device::kPageTokens;
+
+// The hash before a sequence's first page.
+constexpr std::uint64_t kRootHash = 0x6a09e667f3bcc908ull;
+
+}  // namespace
+
+std::uint64_t hash_page(std::uint64_t parent_hash, const PageContent& content) noexcept {
+    std::uint64_t hash = parent_hash + content.arithmetic;
+    for (const std::int32_t token : content.tokens) {
+        hash = (hash ^ static_cast<std::uint32_t>(token)) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+PrefixCache::PrefixCache(BlockAllocator& allocator, PageHash hash)
+    : allocator_(allocator),
+      hash_(hash),
+      nodes_(static_cast<std::size_t>(allocator.n_pages())),
+      tokens_(nodes_.size() * kPageTokens),
+      buckets_(std::bit_ceil(nodes_.size() * 2), kNoPage) {}
+
+std::int32_t PrefixCache::allocate() noexcept {
+    if (allocator_.n_free() == 0 && oldest_ != kNoPage) {
+        const std::int32_t page = oldest_;
+        remove_waiting(page);
+        forget(page);
+        allocator_.release(page);
+    }
+    return allocator_.allocate();
+}
+
+std::int32_t PrefixCache::find(const PageContent& content) noexcept {
+    const std::int32_t page = look_up(hash_of(content), content);
+    if (page != kNoPage) hold(page);
+    return page;
+}
+
+std::int32_t PrefixCache::add(std::int32_t page, const PageContent& content) noexcept {
+    check(!node(page).is_cached, "a page is added once");
+    const std::uint64_t hash = hash_of(content);
+    const std::int32_t equal = look_up(hash, content);
+    if (equal != kNoPage) {
+        hold(equal);
+        allocator_.release(page);
+        return equal;
+    }
+    Node& added = node(page);
+    added = {hash, content.parent, content.arithmetic, 0, true, bucket_of(hash), kNoPage, kNoPage};
+    bucket_of(hash) = page;
+    std::copy(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin());
+    if (content.parent != kNoPage) node(content.parent).n_children++;
+    allocator_.retain(page);
+    return page;
+}
+
+void PrefixCache::release(std::int32_t page) noexcept {
+    allocator_.release(page);
+    if (node(page).is_cached && allocator_.n_holders(page) == 1) append_waiting(page);
+}
+
+std::span<std::int32_t> PrefixCache::tokens_of(std::int32_t page) noexcept {
+    return std::span(tokens_).subspan(static_cast<std::size_t>(page) * kPageTokens, kPageTokens);
+}
+
+std::uint64_t PrefixCache::hash_of(const PageContent& content) noexcept {
+    check(content.tokens.size() == kPageTokens, "a cached page is complete");
+    if (content.parent == kNoPage) return hash_(kRootHash, content);
+    check(node(content.parent).is_cached && allocator_.n_holders(content.parent) > 1,
+          "the caller holds the cached page before");
+    return hash_(node(content.parent).hash, content);
+}
+
+std::int32_t& PrefixCache::bucket_of(std::uint64_t hash) noexcept {
+    return buckets_[hash & (buckets_.size() - 1)];
+}
+
+std::int32_t PrefixCache::look_up(std::uint64_t hash, const PageContent& content) noexcept {
+    for (std::int32_t page = bucket_of(hash); page != kNoPage; page = node(page).next_in_bucket) {
+        const Node& found = node(page);
+        if (found.hash == hash && found.parent == content.parent &&
+            found.arithmetic == content.arithmetic &&
+            std::equal(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin()))
+            return page;
+    }
+    return kNoPage;
+}
+
+void PrefixCache::hold(std::int32_t page) noexcept {
+    if (allocator_.n_holders(page) == 1) remove_waiting(page);
+    allocator_.retain(page);
+}
+
+void PrefixCache::append_waiting(std::int32_t page) noexcept {
+    node(page).older = newest_;
+    node(page).newer = kNoPage;
+    (newest_ == kNoPage ? oldest_ : node(newest_).newer) = page;
+    newest_ = page;
+    n_waiting_++;
+}
+
+void PrefixCache::remove_waiting(std::int32_t page) noexcept {
+    const Node& removed = node(page);
+    (removed.older == kNoPage ? oldest_ : node(removed.older).newer) = removed.newer;
+    (removed.newer == kNoPage ? newest_ : node(removed.newer).older) = removed.older;
+    n_waiting_--;
+}
+
+void PrefixCache::forget(std::int32_t page) noexcept {
+    Node& forgotten = node(page);
+    check(forgotten.n_children == 0, "a page is given up after the pages that follow it");
+    std::int32_t* link = &bucket_of(forgotten.hash);
+    while (*link != page)
+        link = &node(*link).next_in_bucket;
+    *link = forgotten.next_in_bucket;
+    if (forgotten.parent != kNoPage) node(forgotten.parent).n_children--;
+    forgotten.is_cached = false;
+}
+
+}  // namespace baltoro

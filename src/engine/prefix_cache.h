@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "device/device.h"
+#include "engine/block_allocator.h"
+
+namespace baltoro {
+
+// What a complete page holds: 64 tokens after the page before it. Pages of the same tokens differ
+// if their rows were computed by different arithmetic; a number tells which.
+struct PageContent {
+    std::int32_t parent = kNoPage;         // the cached page before; kNoPage: a sequence's first
+    std::span<const std::int32_t> tokens;  // kPageTokens of them
+    std::uint64_t arithmetic = 0;          // 0: decode steps; see Scheduler
+};
+
+// A hash of a page and, through its parent's hash, of all tokens before it.
+using PageHash = std::uint64_t (*)(std::uint64_t parent_hash, const PageContent& content);
+std::uint64_t hash_page(std::uint64_t parent_hash, const PageContent& content) noexcept;
+
+// Finds pages by what they hold, and decides which ones are given up when memory is needed. Cached
+// pages form trees; whoever holds a page holds the pages before it too. Pages that only the cache
+// holds wait in a list, least recently used first; since a sequence lets go of its last page first,
+// a page comes before its parent there and the head of the list never has children. Tokens are
+// compared on every hit, so equal hashes cost time and nothing else. Allocates at construction
+// only. Engine thread only.
+class PrefixCache {
+  public:
+    // The allocator must outlive the cache; all its pages are handed out by this cache.
+    explicit PrefixCache(BlockAllocator& allocator, PageHash hash = hash_page);
+
+    // A page to be written: a free one, or else the least recently used cached one. kNoPage if
+    // every page is in use.
+    std::int32_t allocate() noexcept;
+
+    // The page with this content, held for the caller; kNoPage if there is none. Precondition: the
+    // caller holds the parent.
+    std::int32_t find(const PageContent& content) noexcept;
+
+    // Lets later sequences find `page`, which the caller holds and has written. Returns the page
+    // that the caller holds from now on: an equal one, if there was one already. Precondition: the
+    // caller holds the parent, too.
+    std::int32_t add(std::int32_t page, const PageContent& content) noexcept;
+
+    // The caller does not need the page any more. A sequence's pages are released last one first.
+    void release(std::int32_t page) noexcept;
+
+    int n_cached() const noexcept { return n_waiting_; }  // that nobody uses
+    int n_available() const noexcept { return allocator_.n_free() + n_waiting_; }
+    int n_used() const noexcept { return allocator_.n_pages() - n_available(); }
+
+  private:
+    struct Node {
+        std::uint64_t hash = 0;
+        std::int32_t parent = kNoPage;
+        std::uint64_t arithmetic = 0;
+        int n_children = 0;
+        bool is_cached = false;
+        std::int32_t next_in_bucket = kNoPage;
+        std::int32_t older = kNoPage;  // in the list of pages that only the cache holds
+        std::int32_t newer = kNoPage;
+    };
+
+    Node& node(std::int32_t page) noexcept { return nodes_[static_cast<std::size_t>(page)]; }
+    std::span<std::int32_t> tokens_of(std::int32_t page) noexcept;
+    std::uint64_t hash_of(const PageContent& content) noexcept;
+    std::int32_t& bucket_of(std::uint64_t hash) noexcept;
+    std::int32_t look_up(std::uint64_t hash, const PageContent& content) noexcept;
+    void hold(std::int32_t page) noexcept;
+    void append_waiting(std::int32_t page) noexcept;
+    void remove_waiting(std::int32_t page) noexcept;
+    void forget(std::int32_t page) noexcept;
+
+    BlockAllocator& allocator_;
+    PageHash hash_;
+    std::vector<Node> nodes_;            // by page
+    std::vector<std::int32_t> tokens_;   // [n_pages, kPageTokens]
+    std::vector<std::int32_t> buckets_;  // first page of each; a power of two
+    std::int32_t oldest_ = kNoPage;
+    std::int32_t newest_ = kNoPage;
+    int n_waiting_ = 0;
+};
+
+}  // namespace baltoro

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/json_fields.h"
+
+namespace baltoro::server {
+
+// Turns Anthropic's messages into the messages of a chat template: blocks become content, tool
+// calls and tool messages in the order in which they stand. Functions throw RequestError.
+class MessageList {
+  public:
+    // Thoughts are kept for models that have them.
+    explicit MessageList(bool keeps_reasoning) : keeps_reasoning_(keeps_reasoning) {}
+
+    // The request's own `system`: a string or text blocks, joined by line ends since each is a text
+    // of its own. A block that begins with "x-anthropic-billing-header" is left out: what it says
+    // changes from request to request, which would cost the prefix cache every match.
+    void add_system(const Field& system);
+
+    void add(const Fields& message);
+
+    int n_calls() const noexcept { return n_calls_; }
+    // An assistant's last message is the beginning of the answer.
+    bool ends_with_assistant_text() const;
+    std::string text() const { return json_text(messages_); }
+
+  private:
+    void add_blocks(const std::string& role, const std::vector<Field>& blocks);
+    void add_user_block(const Fields& block, const std::string& type, std::string& content);
+    void add_assistant_block(const Fields& block, const std::string& type, Json& message);
+    void add_tool_result(const Fields& block);
+    void flush(const std::string& role, std::string& content);
+
+    bool keeps_reasoning_;
+    int n_calls_ = 0;
+    Json messages_ = Json::array();
+};
+
+}  // namespace baltoro::server

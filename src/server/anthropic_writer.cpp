@@ -1,0 +1,283 @@
+#include "server/anthropic_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+
+namespace baltoro::server {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Clients send it back with the thinking and ours ignores it, but they require one that is not
+// empty.
+constexpr const char* kSignature = "YmFsdG9ybw==";
+
+// Claude Code gives up after 300 s without a content event, and pings are none for it. Two minutes
+// leave room for a stalled network and spare every shorter wait the sight of an empty thought.
+constexpr double kSilenceBeforeThinking = 120.0;
+
+std::string to_text(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_event(const Json& data) {
+    return "event: " + data.at("type").get<std::string>() + "\ndata: " + to_text(data) + "\n\n";
+}
+
+std::string ping() {
+    return to_event({{"type", "ping"}});
+}
+
+// Unique per conversation although models count their calls from 0 again now and then: the
+// message's id and the call's place make it so. The model's own id follows for whoever reads logs;
+// characters that Anthropic's ids may not have become '_'.
+std::string tool_use_id(const std::string& message_id, std::size_t call_idx, std::string id) {
+    constexpr std::size_t kLongestModelId = 64;
+    if (id.size() > kLongestModelId) id.erase(0, id.size() - kLongestModelId);
+    std::string text = "toolu_";
+    text += message_id.starts_with("msg_") ? message_id.substr(4) : message_id;
+    text += '_' + std::to_string(call_idx) + '_' + id;
+    for (char& c : text) {
+        const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '-' || c == '_';
+        if (!is_plain) c = '_';
+    }
+    return text;
+}
+
+// A call's input is an object. Arguments that are none (malformed, or cut by max_tokens) become an
+// empty one: clients check it against the tool's schema and tell the model what is missing, which
+// repairs the call. A stand-in key would pass schemas without required properties just the same
+// and would come back in the history as something to imitate.
+Json input_object(const std::string& arguments) {
+    Json input = Json::parse(arguments, nullptr, false);
+    return input.is_object() ? input : Json::object();
+}
+
+Json usage_of(int prompt_tokens, const AnswerUsage& usage) {
+    return {{"input_tokens", prompt_tokens - usage.cached_tokens},
+            {"cache_creation_input_tokens", 0},
+            {"cache_read_input_tokens", usage.cached_tokens},
+            {"output_tokens", usage.completion_tokens}};
+}
+
+Json null_or(const std::string& text) {
+    return text.empty() ? Json(nullptr) : Json(text);
+}
+
+}  // namespace
+
+MessagesWriter::MessagesWriter(const ApiRequest& request, std::string message_id, int prompt_tokens)
+    : model_(request.model), message_id_(std::move(message_id)), prompt_tokens_(prompt_tokens) {}
+
+std::string MessagesWriter::open() const {
+    const Json message = {{"id", message_id_},        {"type", "message"},
+                          {"role", "assistant"},      {"model", model_},
+                          {"content", Json::array()}, {"stop_reason", nullptr},
+                          {"stop_sequence", nullptr}, {"usage", usage_of(prompt_tokens_, {})}};
+    return to_event({{"type", "message_start"}, {"message", message}}) + ping();
+}
+
+std::string MessagesWriter::add(int choice_idx, AnswerEvents events) {
+    check(choice_idx == 0, "the Messages API has one answer per request");
+    std::string out;
+    if (has_failed_) return out;
+    for (const AnswerPart& part : events.parts)
+        add_part(part, out);
+    if (!events.is_finished && events.error.empty()) return out;
+
+    reason_ = events.reason;
+    stop_text_ = std::move(events.stop_text);
+    usage_ = events.usage;
+    std::string error = std::move(events.error);
+    if (error.empty() && reason_ == FinishReason::cancelled) error = "The answer was cancelled.";
+    if (error.empty()) return out;
+    has_failed_ = true;
+    const Json inner = {{"type", "api_error"}, {"message", error}};
+    return out + to_event({{"type", "error"}, {"error", inner}});
+}
+
+std::string MessagesWriter::heartbeat(double silent_s) {
+    if (has_failed_) return {};
+    std::string out = ping();
+    if (silent_s < kSilenceBeforeThinking) return out;
+    if (!is_block_open_) open_block({.kind = Block::Kind::thinking, .is_waiting = true}, out);
+    send_delta(blocks_.back().kind, {}, out);
+    return out;
+}
+
+std::string MessagesWriter::close() {
+    if (has_failed_) return {};
+    std::string out;
+    close_block(out);
+    // Clients read content[0].text without asking whether there is one.
+    if (std::all_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.is_waiting; })) {
+        open_block({}, out);
+        close_block(out);
+    }
+    const Json delta = {{"stop_reason", stop_reason()}, {"stop_sequence", null_or(stop_text_)}};
+    const Json usage = usage_of(prompt_tokens_, usage_);
+    out += to_event({{"type", "message_delta"}, {"delta", delta}, {"usage", usage}});
+    return out + to_event({{"type", "message_stop"}});
+}
+
+std::string MessagesWriter::body() const {
+    Json content = Json::array();
+    for (const Block& block : blocks_) {
+        if (block.is_waiting) continue;
+        switch (block.kind) {
+            case Block::Kind::text:
+                content.push_back({{"type", "text"}, {"text", block.text}});
+                break;
+            case Block::Kind::thinking:
+                content.push_back(
+                    {{"type", "thinking"}, {"thinking", block.text}, {"signature", kSignature}});
+                break;
+            case Block::Kind::tool_use:
+                content.push_back({{"type", "tool_use"},
+                                   {"id", block.id},
+                                   {"name", block.name},
+                                   {"input", input_object(block.text)}});
+                break;
+        }
+    }
+    if (content.empty()) content.push_back({{"type", "text"}, {"text", ""}});
+    return to_text({{"id", message_id_},
+                    {"type", "message"},
+                    {"role", "assistant"},
+                    {"model", model_},
+                    {"content", content},
+                    {"stop_reason", stop_reason()},
+                    {"stop_sequence", null_or(stop_text_)},
+                    {"usage", usage_of(prompt_tokens_, usage_)}});
+}
+
+void MessagesWriter::add_part(const AnswerPart& part, std::string& out) {
+    switch (part.kind) {
+        case AnswerPart::Kind::content:
+            return add_text(Block::Kind::text, part.text, out);
+        case AnswerPart::Kind::reasoning:
+            return add_text(Block::Kind::thinking, part.text, out);
+        case AnswerPart::Kind::call_begin:
+            return begin_call(part, out);
+        case AnswerPart::Kind::call_arguments:
+            return add_arguments(part.text, out);
+        case AnswerPart::Kind::call_end:
+            return end_call(part, out);
+    }
+}
+
+void MessagesWriter::add_text(Block::Kind kind, std::string_view text, std::string& out) {
+    if (text.empty()) return;
+    if (!is_block_open_ || blocks_.back().kind != kind) {
+        close_block(out);
+        open_block({.kind = kind}, out);
+    }
+    blocks_.back().text += text;
+    blocks_.back().is_waiting = false;
+    send_delta(kind, text, out);
+}
+
+void MessagesWriter::begin_call(const AnswerPart& part, std::string& out) {
+    close_block(out);
+    const auto call_idx = static_cast<std::size_t>(part.call_idx);
+    open_block({.kind = Block::Kind::tool_use,
+                .id = tool_use_id(message_id_, call_idx, part.text),
+                .name = part.name},
+               out);
+}
+
+void MessagesWriter::add_arguments(std::string_view text, std::string& out) {
+    check(is_block_open_ && blocks_.back().kind == Block::Kind::tool_use,
+          "arguments belong to a call that has begun");
+    std::string& arguments = blocks_.back().text;
+    // Space in front says nothing and would keep the "{}" of a call without arguments from being
+    // all that it sends.
+    if (arguments.empty()) {
+        text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+    }
+    if (text.empty()) return;
+    arguments += text;
+    send_delta(Block::Kind::tool_use, text, out);
+}
+
+void MessagesWriter::end_call(const AnswerPart& part, std::string& out) {
+    if (part.is_complete) {
+        ++n_complete_calls_;
+        if (blocks_.back().text.empty()) add_arguments("{}", out);
+    } else {
+        has_cut_call_ = true;
+    }
+    close_block(out);
+}
+
+void MessagesWriter::open_block(Block block, std::string& out) {
+    Json content;
+    switch (block.kind) {
+        case Block::Kind::text:
+            content = {{"type", "text"}, {"text", ""}};
+            break;
+        case Block::Kind::thinking:
+            content = {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}};
+            break;
+        case Block::Kind::tool_use:
+            content = {{"type", "tool_use"},
+                       {"id", block.id},
+                       {"name", block.name},
+                       {"input", Json::object()}};
+            break;
+    }
+    out += to_event(
+        {{"type", "content_block_start"}, {"index", blocks_.size()}, {"content_block", content}});
+    blocks_.push_back(std::move(block));
+    is_block_open_ = true;
+}
+
+void MessagesWriter::close_block(std::string& out) {
+    if (!is_block_open_) return;
+    const std::size_t index = blocks_.size() - 1;
+    if (blocks_.back().kind == Block::Kind::thinking) {
+        const Json delta = {{"type", "signature_delta"}, {"signature", kSignature}};
+        out += to_event({{"type", "content_block_delta"}, {"index", index}, {"delta", delta}});
+    }
+    out += to_event({{"type", "content_block_stop"}, {"index", index}});
+    is_block_open_ = false;
+}
+
+void MessagesWriter::send_delta(Block::Kind kind, std::string_view text, std::string& out) const {
+    Json delta;
+    switch (kind) {
+        case Block::Kind::text:
+            delta = {{"type", "text_delta"}, {"text", text}};
+            break;
+        case Block::Kind::thinking:
+            delta = {{"type", "thinking_delta"}, {"thinking", text}};
+            break;
+        case Block::Kind::tool_use:
+            delta = {{"type", "input_json_delta"}, {"partial_json", text}};
+            break;
+    }
+    const std::size_t index = blocks_.size() - 1;
+    out += to_event({{"type", "content_block_delta"}, {"index", index}, {"delta", delta}});
+}
+
+// A call that max_tokens has cut must not be run, whatever came before it.
+const char* MessagesWriter::stop_reason() const {
+    if (n_complete_calls_ > 0 && !has_cut_call_) return "tool_use";
+    switch (reason_) {
+        case FinishReason::length:
+            return "max_tokens";
+        case FinishReason::context_full:
+            return "model_context_window_exceeded";
+        case FinishReason::stop:
+        case FinishReason::cancelled:
+            break;
+    }
+    return stop_text_.empty() ? "end_turn" : "stop_sequence";
+}
+
+}  // namespace baltoro::server

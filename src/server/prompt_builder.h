@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "server/api_request.h"
+#include "server/json_fields.h"
+#include "server/served_model.h"
+#include "text/chat_template.h"
+
+namespace baltoro::server {
+
+// The prompt leaves no room for an answer. The dialects word it differently.
+class PromptTooLong : public RequestError {
+  public:
+    PromptTooLong(int context_size, int prompt_tokens);
+    int context_size() const noexcept { return context_size_; }
+    int prompt_tokens() const noexcept { return prompt_tokens_; }
+
+  private:
+    int context_size_;
+    int prompt_tokens_;
+};
+
+// The chat template's pieces of a request whose input is messages, with the tool calls' ids in
+// the model's own form. Throws RequestError for messages that the template cannot render.
+std::vector<PromptPiece> render_messages(const ServedModel& model, const ApiRequest& api);
+
+// The prompts of a request: one, or one per text or token list. Throws RequestError.
+std::vector<std::vector<std::int32_t>> build_prompts(const ServedModel& model,
+                                                     const ApiRequest& api);
+
+// What the engine is asked for: prompts x n requests, in the order of the choices. Sets the parts
+// of api.request that depend on the prompt (format, forced and banned tokens). Throws RequestError,
+// PromptTooLong among them.
+std::vector<Request> build_requests(const ServedModel& model, ApiRequest& api);
+
+}  // namespace baltoro::server

@@ -1,0 +1,159 @@
+#include "server/request_reader.h"
+
+#include <array>
+
+#include <boost/asio/buffer.hpp>
+
+#include "server/request_head.h"
+
+namespace baltoro::server {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using Clock = HttpConnection::Clock;
+using Read = HttpConnection::Read;
+
+// Most bytes taken from the socket at once. A chunk's size line and the trailer have to fit as
+// well.
+constexpr std::size_t kReadBytes = 16 << 10;
+
+}  // namespace
+
+RequestReader::RequestReader(HttpConnection& connection,
+                             const HttpLimits& limits,
+                             HttpRequest& request)
+    : connection_(connection), limits_(limits), request_(request) {
+    parser_.header_limit(static_cast<std::uint32_t>(limits.head_bytes + 1));
+    parser_.body_limit(limits.body_bytes);
+}
+
+asio::awaitable<RequestReader::Step> RequestReader::read_head() {
+    RequestHead head(limits_);
+    const Clock::time_point deadline = Clock::now() + limits_.head_time;
+    while (true) {
+        const RequestHead::State state = head.feed(connection_.unread());
+        if (state == RequestHead::State::complete) co_return parse_head(head);
+        if (state == RequestHead::State::refused) co_return refuse(head.error());
+        const Read read = co_await connection_.read(kReadBytes, deadline);
+        switch (read) {
+            case Read::data:
+                break;
+            case Read::timed_out:
+                co_return refuse(408, "The request's head did not come in time.");
+            case Read::end:
+                co_return refuse(400, "The request ends within its head.");
+            case Read::failed:
+                co_return Step::closed;
+        }
+    }
+}
+
+RequestReader::Step RequestReader::parse_head(const RequestHead& head) {
+    connection_.buffer().consume(head.n_skipped());
+    const std::size_t size = head.size() - head.n_skipped();
+    error_code error;
+    parser_.put(asio::buffer(connection_.unread().data(), size), error);
+    connection_.buffer().consume(size);
+    fill_request();
+    if (error == http::error::body_limit) {
+        return refuse(413, "The body is larger than this server accepts.");
+    }
+    if (error) return refuse(400, "The request's head is not valid.");
+    request_.has_body = !parser_.is_done();
+    return Step::done;
+}
+
+// Before the body is read: fields in a chunked body's trailer are not headers.
+void RequestReader::fill_request() {
+    const auto text = [](boost::beast::string_view view) {
+        return std::string(view.data(), view.size());
+    };
+    const auto& message = parser_.get();
+    request_.method = text(message.method_string());
+    request_.is_http_10 = message.version() == 10;
+    request_.path = text(message.target());
+    const std::size_t mark = request_.path.find('?');
+    if (mark != std::string::npos) {
+        request_.query = request_.path.substr(mark + 1);
+        request_.path.resize(mark);
+    }
+    for (const auto& field : message) {
+        request_.headers.push_back({text(field.name_string()), text(field.value())});
+    }
+}
+
+asio::awaitable<RequestReader::Step> RequestReader::read_body() {
+    if (parser_.is_done()) co_return Step::done;
+    const bool waits = !request_.header("Expect").empty() && !request_.is_http_10;
+    if (waits && connection_.unread().empty()) {
+        co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    while (!parser_.is_done()) {
+        Step step = Step::done;
+        if (connection_.unread().empty()) step = co_await read_more_of_body();
+        if (step != Step::done) co_return step;
+        const std::size_t n_before = connection_.unread().size();
+        step = decode_body();
+        if (step != Step::done) co_return step;
+        // The parser waits for the end of a line.
+        if (!parser_.is_done() && connection_.unread().size() == n_before) {
+            step = co_await read_more_of_body();
+            if (step != Step::done) co_return step;
+        }
+    }
+    co_return Step::done;
+}
+
+asio::awaitable<RequestReader::Step> RequestReader::read_more_of_body() {
+    const Clock::time_point deadline = Clock::now() + limits_.body_time;
+    // Not within the switch, nor a large array in a coroutine: g++ 12 breaks the frame.
+    const Read read = co_await connection_.read(kReadBytes, deadline);
+    switch (read) {
+        case Read::data:
+            co_return Step::done;
+        case Read::timed_out:
+            co_return refuse(408, "The body did not come in time.");
+        case Read::end:
+            co_return refuse(400, "The request ends within its body.");
+        case Read::failed:
+            break;
+    }
+    co_return Step::closed;
+}
+
+RequestReader::Step RequestReader::decode_body() {
+    std::array<char, kReadBytes> piece;
+    http::buffer_body::value_type& body = parser_.get().body();
+    body.data = piece.data();
+    body.size = piece.size();
+    body.more = true;
+    error_code error;
+    connection_.buffer().consume(parser_.put(connection_.buffer().data(), error));
+    request_.body.append(piece.data(), piece.size() - body.size);
+    if (error == http::error::body_limit) {
+        return refuse(413, "The body is larger than this server accepts.");
+    }
+    const bool too_long =
+        error == http::error::need_more && connection_.unread().size() > kReadBytes;
+    if (too_long ||
+        (error && error != http::error::need_more && error != http::error::need_buffer)) {
+        return refuse(400, "The chunks of the body are not valid.");
+    }
+    return Step::done;
+}
+
+RequestReader::Step RequestReader::refuse(int status, const char* message) {
+    error_ = {};
+    error_.status = status;
+    error_.message = message;
+    return Step::refused;
+}
+
+RequestReader::Step RequestReader::refuse(const ApiError& error) {
+    error_ = error;
+    return Step::refused;
+}
+
+}  // namespace baltoro::server

@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+"""`baltoro serve` as its clients meet it, on a small random model. Usage: serve_test.py BALTORO"""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+BALTORO = sys.argv[1]
+CANARY = "canary-d41d8cd98f"
+
+
+class Server:
+    """A running `baltoro serve`; its standard error is kept."""
+
+    def __init__(self, model, *args, env=None, wait=True):
+        command = [BALTORO, "serve", "--model", str(model), "--port", "0", *map(str, args)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+        self.lines = []
+        self.port = None
+        self.ready = threading.Event()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        if wait and not self.ready.wait(60):
+            raise AssertionError("the server did not get ready: " + self.log())
+
+    def read(self):
+        for raw in self.process.stderr:
+            line = raw.decode(errors="replace").rstrip("\n")
+            self.lines.append(line)
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            if found:
+                self.port = int(found.group(1))
+            if "listening on" in line:
+                self.ready.set()
+        self.ready.set()
+
+    def log(self):
+        return "\n".join(self.lines)
+
+    def request(self, method, path, body=None, headers=None, timeout=120):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        data = None if body is None else (body if isinstance(body, bytes) else json.dumps(body).encode())
+        all_headers = {"Content-Type": "application/json"} if data is not None else {}
+        all_headers.update(headers or {})
+        connection.request(method, path, data, all_headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, dict(response.getheaders()), text
+
+    def post(self, path, body, **kwargs):
+        status, _, text = self.request("POST", path, body, **kwargs)
+        return status, json.loads(text)
+
+    def stream(self, path, body):
+        """The events of a streamed reply as a list of (event name or None, parsed data or text)."""
+        status, headers, text = self.request("POST", path, {**body, "stream": True})
+        assert status == 200, text
+        assert headers["Content-Type"] == "text/event-stream", headers
+        events = []
+        for block in text.decode().split("\n\n"):
+            name, data = None, []
+            for line in block.split("\n"):
+                if line.startswith("event: "):
+                    name = line[7:]
+                elif line.startswith("data: "):
+                    data.append(line[6:])
+            if data:
+                joined = "\n".join(data)
+                events.append((name, joined if joined == "[DONE]" else json.loads(joined)))
+        return events
+
+    def metric(self, name):
+        text = self.request("GET", "/metrics")[2].decode()
+        return float(re.search(rf"^baltoro_{name} (\S+)$", text, re.M).group(1))
+
+    def wait_idle(self, timeout=30):
+        end = time.monotonic() + timeout
+        while self.metric("requests_running") or self.metric("requests_waiting"):
+            if time.monotonic() > end:
+                raise AssertionError("answers are still being written")
+            time.sleep(0.02)
+
+    def stop(self, expected=0):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(40)
+        self.reader.join(10)
+        self.process.stderr.close()
+        assert code == expected, (code, self.log())
+
+
+def chat(text, **more):
+    return {"model": "any", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "temperature": 0,
+            "ignore_eos": True, **more}
+
+
+def content(reply):
+    return reply["choices"][0]["message"]["content"]
+
+
+class Serve(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp())
+        cls.model = cls.directory / "k2-tiny"
+        made = subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], capture_output=True)
+        assert made.returncode == 0, made.stderr
+        config = cls.model / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 32768}))
+        cls.server = Server(cls.model, "--parallel", 64, "--max-queue", 100, "--chunk", 128, "--ctx-size", 2048,
+                            "--kv-tokens", 65536)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        log = cls.server.log()
+        shutil.rmtree(cls.directory)
+        assert CANARY not in log, "a prompt reached the log"
+
+    # --- the dialects give the same answer
+
+    def test_whole_and_streamed_chat_say_the_same(self):
+        status, whole = self.server.post("/v1/chat/completions", chat(CANARY + " whole and streamed"))
+        self.assertEqual(status, 200)
+        self.assertEqual(whole["object"], "chat.completion")
+        self.assertEqual(whole["choices"][0]["finish_reason"], "length")
+        self.assertEqual(whole["usage"]["completion_tokens"], 24)
+        events = self.server.stream("/v1/chat/completions",
+                                    chat(CANARY + " whole and streamed", stream_options={"include_usage": True}))
+        self.assertEqual(events[-1][1], "[DONE]")
+        deltas = [e[1]["choices"][0]["delta"] for e in events[:-1] if e[1]["choices"]]
+        self.assertEqual(deltas[0]["role"], "assistant")
+        self.assertEqual("".join(d.get("content") or "" for d in deltas), content(whole))
+        self.assertEqual(events[-2][1]["choices"], [])
+        self.assertEqual(events[-2][1]["usage"]["completion_tokens"], 24)
+
+    def test_all_dialects_write_the_same_text(self):
+        text = "the four dialects"
+        whole = content(self.server.post("/v1/chat/completions", chat(text, stop=["\u0000none"]))[1])
+        status, message = self.server.post("/v1/messages", {
+            "model": "any", "max_tokens": 24, "temperature": 0, "messages": [{"role": "user", "content": text}]})
+        self.assertEqual(status, 200)
+        answer = "".join(b["text"] for b in message["content"] if b["type"] == "text")
+        self.assertTrue(whole.startswith(answer))
+        status, response = self.server.post("/v1/responses", {
+            "model": "any", "max_output_tokens": 24, "temperature": 0, "input": text})
+        self.assertEqual(status, 200)
+        answer = "".join(p["text"] for item in response["output"] if item["type"] == "message"
+                         for p in item["content"])
+        self.assertTrue(whole.startswith(answer))
+        prompt = self.server.post("/apply-template", chat(text))[1]
+        status, completion = self.server.post("/v1/completions", {
+            "model": "any", "prompt": prompt["tokens"], "max_tokens": 24, "temperature": 0, "ignore_eos": True})
+        self.assertEqual(status, 200)
+        self.assertEqual(completion["choices"][0]["text"], whole)
+
+    def test_streamed_messages_have_the_order_of_events_that_clients_need(self):
+        events = self.server.stream("/v1/messages", {
+            "model": "any", "max_tokens": 8, "messages": [{"role": "user", "content": "order"}]})
+        names = [name for name, _ in events]
+        self.assertEqual(names[0], "message_start")
+        self.assertEqual(names[-2:], ["message_delta", "message_stop"])
+        self.assertLess(names.index("content_block_start"), names.index("content_block_delta"))
+
+    def test_streamed_responses_are_numbered_and_end_complete(self):
+        events = self.server.stream("/v1/responses", {"model": "any", "max_output_tokens": 8, "input": "numbered"})
+        self.assertEqual([e["sequence_number"] for _, e in events], list(range(len(events))))
+        self.assertEqual([name for name, _ in events[:2]], ["response.created", "response.in_progress"])
+        self.assertIn(events[-1][0], ("response.completed", "response.incomplete"))
+
+    def test_count_tokens_is_what_a_message_costs(self):
+        body = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "count these"}]}
+        counted = self.server.post("/v1/messages/count_tokens", body)[1]["input_tokens"]
+        usage = self.server.post("/v1/messages", body)[1]["usage"]
+        self.assertEqual(counted, usage["input_tokens"] + usage["cache_read_input_tokens"])
+
+    def test_required_tools_are_called_and_none_leaves_no_marker(self):
+        tools = [{"type": "function", "function": {"name": "get_weather", "parameters": {
+            "type": "object", "properties": {"city": {"type": "string"}}}}}]
+        _, named = self.server.post("/v1/chat/completions", chat(
+            "weather", tools=tools, tool_choice={"type": "function", "function": {"name": "get_weather"}},
+            max_tokens=100))
+        call = named["choices"][0]["message"]["tool_calls"][0]
+        self.assertEqual(call["function"]["name"], "get_weather")
+        self.assertEqual(call["id"], "functions.get_weather:0")
+        _, none = self.server.post("/v1/chat/completions", chat("weather", tools=tools, tool_choice="none"))
+        self.assertNotIn("tool_calls", none["choices"][0]["message"])
+        self.assertNotIn("<|", content(none) or "")
+
+    # --- determinism
+
+    def test_64_streams_at_once_get_the_tokens_of_one_alone(self):
+        bodies = [chat(f"stream {i} " + "word " * (i * 7 % 200), logprobs=True, seed=i, temperature=i % 2)
+                  for i in range(64)]
+
+        def tokens(body):
+            reply = self.server.post("/v1/chat/completions", body)[1]
+            return [t["bytes"] or t["token"] for t in reply["choices"][0]["logprobs"]["content"]]
+
+        alone = [tokens(body) for body in bodies]
+        descriptors = len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            together = list(pool.map(tokens, bodies))
+        self.assertEqual(alone, together)
+        self.server.wait_idle()
+        time.sleep(0.2)
+        self.assertLessEqual(len(os.listdir(f"/proc/{self.server.process.pid}/fd")), descriptors + 2)
+
+    def test_a_cached_prefix_changes_nothing_but_the_time(self):
+        history = [{"role": "user", "content": "cached " * 150}]
+        body = {"model": "any", "max_tokens": 40, "temperature": 0, "ignore_eos": True, "messages": history}
+        first = self.server.post("/v1/chat/completions", body)[1]
+        history += [{"role": "assistant", "content": content(first)}, {"role": "user", "content": "go on"}]
+        warm = self.server.post("/v1/chat/completions", body)[1]
+        again = self.server.post("/v1/chat/completions", body)[1]
+        self.assertGreaterEqual(warm["usage"]["prompt_tokens_details"]["cached_tokens"], 128)
+        fresh = Server(self.model, "--chunk", 128, "--ctx-size", 2048)
+        try:
+            cold = fresh.post("/v1/chat/completions", body)[1]
+        finally:
+            fresh.stop()
+        self.assertEqual(cold["usage"]["prompt_tokens_details"]["cached_tokens"], 0)
+        self.assertEqual(content(cold), content(warm))
+        self.assertEqual(content(cold), content(again))
+
+    # --- clients that go away
+
+    def test_disconnects_free_their_slots_and_leave_neighbours_alone(self):
+        neighbour = chat("neighbour", max_tokens=200)
+        expected = content(self.server.post("/v1/chat/completions", neighbour)[1])
+        rng = random.Random(7)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            results = [pool.submit(self.server.post, "/v1/chat/completions", neighbour) for _ in range(2)]
+            for i in range(50):
+                body = json.dumps(chat("gone " * rng.randrange(1, 250), max_tokens=1500, stream=bool(i % 2))).encode()
+                with socket.create_connection(("127.0.0.1", self.server.port)) as sock:
+                    sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                    time.sleep(rng.random() * 0.03)
+            for result in results:
+                self.assertEqual(content(result.result()[1]), expected)
+        begin = time.monotonic()
+        self.server.wait_idle(5)
+        self.assertLess(time.monotonic() - begin, 5)
+
+    def test_an_idle_server_sleeps(self):
+        self.server.wait_idle()
+        time.sleep(0.5)
+        ticks = lambda: sum(map(int, pathlib.Path(f"/proc/{self.server.process.pid}/stat").read_text().split()[13:15]))
+        before = ticks()
+        time.sleep(2)
+        self.assertLessEqual(ticks() - before, 3)  # of 200 hundredths of a second
+
+    # --- what is refused
+
+    def test_bad_requests_name_their_field(self):
+        for path, body, param in (
+                ("/v1/chat/completions", {"messages": "x"}, "messages"),
+                ("/v1/chat/completions", chat("x", temperature="hot"), "temperature"),
+                ("/v1/chat/completions", chat("x", n=1000), "n"),
+                ("/v1/completions", {"prompt": {}}, "prompt"),
+                ("/v1/responses", {"input": 3}, "input")):
+            status, reply = self.server.post(path, body)
+            self.assertEqual((status, reply["error"]["param"]), (400, param), path)
+        status, reply = self.server.post("/v1/messages", {"max_tokens": 5, "messages": 3})
+        self.assertEqual((status, reply["type"]), (400, "error"))
+        status, reply = self.server.post("/v1/chat/completions", b"{")
+        self.assertEqual(status, 400)
+
+    def test_an_overflow_is_worded_for_each_family(self):
+        status, reply = self.server.post("/v1/chat/completions", chat("x " * 4000))
+        self.assertEqual((status, reply["error"]["code"]), (400, "context_length_exceeded"))
+        self.assertIn("maximum context length is 2048 tokens", reply["error"]["message"])
+        status, reply = self.server.post("/v1/messages", {
+            "max_tokens": 5, "messages": [{"role": "user", "content": "x " * 4000}]})
+        self.assertEqual(status, 400)
+        self.assertRegex(reply["error"]["message"], r"^prompt is too long: \d+ tokens > 2048 maximum")
+
+    def test_unknown_paths_and_methods(self):
+        self.assertEqual(self.server.request("GET", "/nowhere")[0], 404)
+        status, headers, _ = self.server.request("GET", "/v1/chat/completions")
+        self.assertEqual((status, headers["allow"]), (405, "POST"))
+        self.assertEqual(self.server.request("HEAD", "/")[0], 200)
+        self.assertEqual(self.server.request("GET", "/health", headers={"Host": "evil.example"})[0], 403)
+        self.assertEqual(self.server.request("GET", "/health", headers={"Origin": "http://evil.example"})[0], 403)
+        self.assertEqual(self.server.request("POST", "/v1/chat/completions", b"{}",
+                                             {"Content-Type": "text/plain"})[0], 415)
+
+    def test_models_tokens_and_properties(self):
+        models = json.loads(self.server.request("GET", "/v1/models")[2])
+        self.assertEqual(models["data"][0]["id"], "k2-tiny")
+        self.assertEqual(self.server.request("GET", "/v1/models/k2-tiny")[0], 200)
+        self.assertEqual(self.server.request("GET", "/v1/models/other")[0], 404)
+        text = "tokens <|im_end|> of text \u4f60\u597d"
+        tokens = self.server.post("/tokenize", {"content": text})[1]["tokens"]
+        self.assertEqual(self.server.post("/detokenize", {"tokens": tokens})[1]["content"], text)
+        props = json.loads(self.server.request("GET", "/props")[2])
+        self.assertEqual((props["total_slots"], props["n_ctx"]), (64, 2048))
+
+    # --- starting and stopping
+
+    def test_a_full_queue_says_when_to_come_again(self):
+        server = Server(self.model, "--parallel", 1, "--max-queue", 1, "--ctx-size", 4096)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                replies = list(pool.map(
+                    lambda i: server.request("POST", "/v1/chat/completions", chat(f"{i}", max_tokens=400)), range(8)))
+            statuses = sorted(reply[0] for reply in replies)
+            self.assertIn(503, statuses)
+            self.assertIn(200, statuses)
+            for status, headers, _ in replies:
+                self.assertTrue(status == 200 or int(headers["retry-after"]) >= 1)
+        finally:
+            server.stop()
+
+    def test_sigterm_lets_answers_finish(self):
+        server = Server(self.model, "--ctx-size", 4096)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            results = [pool.submit(server.post, "/v1/chat/completions", chat(f"{i}", max_tokens=600))
+                       for i in range(4)]
+            while server.metric("requests_running") < 4:
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            for result in results:
+                status, reply = result.result()
+                self.assertEqual((status, reply["usage"]["completion_tokens"]), (200, 600))
+        self.assertEqual(server.process.wait(30), 0)
+        server.process.stderr.close()
+
+    def test_a_second_signal_ends_it_at_once(self):
+        server = Server(self.model)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: server.request("POST", "/v1/chat/completions", chat("long", max_tokens=30000)))
+            while server.metric("requests_running") < 1:
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.wait(5), 128 + signal.SIGTERM)
+        server.process.stderr.close()
+
+    def test_options_come_from_the_environment_and_keys_are_asked_for(self):
+        server = Server(self.model, "--log-format", "json", env={
+            "BALTORO_API_KEY": "sesame", "BALTORO_ALIAS": "kimi-k2", "BALTORO_CTX_SIZE": "1024"})
+        try:
+            self.assertEqual(server.request("GET", "/v1/models")[0], 401)
+            key = {"Authorization": "Bearer sesame"}
+            models = json.loads(server.request("GET", "/v1/models", headers=key)[2])
+            self.assertEqual(models["data"][0]["id"], "kimi-k2")
+            self.assertEqual(models["data"][0]["context_length"], 1024)
+            self.assertEqual(server.request("GET", "/health")[0], 200)
+            server.request("POST", "/v1/chat/completions", chat("json log"), headers={"x-api-key": "sesame"})
+        finally:
+            server.stop()
+        for line in server.lines:
+            self.assertIsInstance(json.loads(line), dict, line)
+        self.assertTrue(any(json.loads(line).get("prompt_tokens") for line in server.lines))
+
+    def test_what_cannot_work_is_one_line(self):
+        for args, says in ((["--model", self.directory / "none"], "none"),
+                           (["--model", self.model, "--parallel", "200", "--chunk", "64"], "--parallel"),
+                           (["--model", self.model, "--api-key-file", self.directory / "keys"], "keys")):
+            result = subprocess.run([BALTORO, "serve", "--port", "0", *map(str, args)], capture_output=True, timeout=60)
+            self.assertEqual(result.returncode, 1, result)
+            errors = [line for line in result.stderr.decode().splitlines() if line.startswith("error:")]
+            self.assertEqual(len(errors), 1)
+            self.assertIn(says, errors[0])
+        taken = socket.socket()
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = subprocess.run([BALTORO, "serve", "--model", str(self.model), "--port", str(taken.getsockname()[1])],
+                                capture_output=True, timeout=60)
+        taken.close()
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("in use", result.stderr.decode())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
