@@ -29,7 +29,7 @@ ALLOWED = {
 # Third-party header prefix -> the files (or folders, ending in /) that may include it.
 CONFINED = {
     "hwloc": ["src/numa/topology.cpp"],
-    "boost/": ["src/server/"],
+    "boost/": ["src/server/", "tests/server/"],
     "oneapi/": ["src/device/", "src/training/"],
     "dnnl": ["src/device/", "src/training/"],
     "cuda": ["src/device/", "gpu_kernels/"],
