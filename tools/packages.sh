@@ -2,6 +2,8 @@
 
 packages="g++ meson ninja-build pkg-config cmake git python3 libdnnl-dev libhwloc-dev nlohmann-json3-dev
           doctest-dev libpcre2-dev libcli11-dev libfmt-dev libedit-dev libboost1.81-dev"
+# What the tests need besides: clients are installed into an environment of their own.
+test_packages="python3-venv"
 
 # Installs what is missing; says what, and asks for sudo only if the user is not root.
 install_packages() {

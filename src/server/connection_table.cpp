@@ -63,6 +63,11 @@ std::size_t ConnectionTable::size() const {
     return entries_.size();
 }
 
+std::size_t ConnectionTable::n_idle() const {
+    const std::lock_guard lock(mutex_);
+    return idle_.size();
+}
+
 bool ConnectionTable::wait_until_empty(HttpConnection::Clock::time_point deadline) const {
     std::unique_lock lock(mutex_);
     return emptied_.wait_until(lock, deadline, [this] { return entries_.empty(); });

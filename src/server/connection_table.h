@@ -32,6 +32,7 @@ class ConnectionTable {
     void abort_all();
 
     std::size_t size() const;
+    std::size_t n_idle() const;
     // Whether all are gone before `deadline`.
     bool wait_until_empty(HttpConnection::Clock::time_point deadline) const;
 

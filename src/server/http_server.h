@@ -46,6 +46,9 @@ class HttpServer {
     int port() const noexcept { return port_; }
     std::size_t n_connections() const { return service_.connections.size(); }
 
+    // Those that wait for a request.
+    std::size_t n_idle_connections() const { return service_.connections.n_idle(); }
+
     // Accepts no more connections, closes idle ones, lets the requests that are under way finish
     // for at most `timeout`, then stops.
     void drain(std::chrono::milliseconds timeout);

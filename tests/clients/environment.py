@@ -40,7 +40,8 @@ class Environment:
 
     def prepare(self):
         """{"python": why it is not there, or None; "node": likewise}"""
-        pins = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in PINS)).hexdigest()
+        # Environments hold their own path.
+        pins = f"{self.root} {hashlib.sha256(b''.join((HERE / name).read_bytes() for name in PINS)).hexdigest()}"
         if self.stamp.is_file() and json.loads(self.stamp.read_text()) == pins:
             return {"python": None, "node": None}
         shutil.rmtree(self.root, ignore_errors=True)
@@ -61,7 +62,7 @@ class Environment:
 
     def install_python(self):
         install([sys.executable, "-m", "venv", str(self.root / "python")])
-        install([str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r",
+        install([str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--retries", "1", "-r",
                  str(HERE / "requirements.txt")])
 
     def install_node(self):
@@ -70,7 +71,7 @@ class Environment:
         shutil.copy(HERE / "package.json", self.node_packages)
         # Node's wheel holds npm, but no launcher that finds it.
         npm = self.node_wheel() / "lib/node_modules/npm/bin/npm-cli.js"
-        install(["node", str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=self.node_packages,
+        install(["node", str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries", "1"], cwd=self.node_packages,
                 env=self.variables())
         # What the package's own install script does, which npm does not run without being asked.
         install(["node", "install.cjs"], cwd=self.node_packages / "node_modules/@anthropic-ai/claude-code", env=self.variables())

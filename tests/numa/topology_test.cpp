@@ -1,39 +1,19 @@
 #include "numa/topology.h"
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include <doctest/doctest.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "numa/cgroup_limit.h"
+#include "tests/numa/fake_root.h"
 
 using namespace baltoro::numa;
+using baltoro::testing::FakeRoot;
 
 namespace {
-
-// A folder that imitates the files which the control-group limit is read from.
-class FakeRoot {
-  public:
-    FakeRoot()
-        : path_(std::filesystem::temp_directory_path() /
-                ("baltoro-cgroup-" + std::to_string(getpid()))) {}
-    ~FakeRoot() { std::filesystem::remove_all(path_); }
-
-    void write(const std::string& file, const std::string& text) const {
-        const std::filesystem::path full = path_.string() + file;
-        std::filesystem::create_directories(full.parent_path());
-        std::ofstream(full) << text;
-    }
-    std::string path() const { return path_.string(); }
-
-  private:
-    std::filesystem::path path_;
-};
 
 int allowed_cpus() {
     cpu_set_t set;

@@ -80,6 +80,28 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(run(*args, "--threads", 3).stdout, expected)
         self.assertEqual(run(*args, "--chunk", 5).stdout, expected)
 
+    def test_experts_are_mapped_or_copied_with_the_same_answer_and_a_line(self):
+        args = ("run", "--model", self.model, "--prompt", "Hi there", "-n", 12, "--temperature", 0)
+        mapped = run(*args, "--experts", "mapped")
+        copied = run(*args, "--experts", "copied")
+        self.assertEqual(copied.stdout, mapped.stdout)
+        self.assertIn(b"experts: mapped where the checkpoint lies\n", mapped.stderr)
+        self.assertRegex(copied.stderr, rb"experts: copied to 1 node, [\d.]+ GB, (2 MB pages|huge pages asked,) \d+ %")
+        self.refuses(*args, "--experts", "nowhere", says="--experts")
+
+    def test_auto_copies_to_several_nodes(self):
+        machine = dict(os.environ, HWLOC_SYNTHETIC="numa:2 core:1 pu:1")
+        result = subprocess.run([BALTORO, "run", "--model", self.model, "--prompt", "Hi", "-n", "4", "--seed", "1"],
+                                capture_output=True, timeout=120, env=machine)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stderr, rb"experts: (copied to 2 nodes, |mapped .*, not copied to 2 nodes: that would need)")
+
+    def test_more_threads_than_cpus_are_used_with_a_warning(self):
+        args = ("run", "--model", self.model, "--prompt", "Hi", "-n", 4, "--temperature", 0, "--isa", "scalar")
+        many = run(*args, "--threads", 4 * os.cpu_count())
+        self.assertEqual(many.stdout, run(*args).stdout)
+        self.assertRegex(many.stderr, rb"warning: --threads \d+: this process may use \d+ CPUs")
+
     def test_stats_hold_what_the_line_says(self):
         path = self.directory / "stats.json"
         run("run", "--model", self.model, "--prompt", "Hi", "-n", 5, "--seed", 1, "--stats", path)
