@@ -1,5 +1,5 @@
 // Checks that the Node SDKs of OpenAI and Anthropic and the AI SDK run against the scripted server; the
-// environment and the lines printed are those of sdk_python.py. The packages lie in $CLIENTS_NODE.
+// environment and the lines printed are those of checks.py. The packages lie in $CLIENTS_NODE.
 import assert from 'node:assert/strict';
 import {createRequire} from 'node:module';
 import {pathToFileURL} from 'node:url';
