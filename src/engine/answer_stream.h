@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/generation.h"
+#include "engine/finish_reason.h"
 #include "text/answer_parts.h"
 
 namespace baltoro {

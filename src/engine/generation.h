@@ -5,13 +5,11 @@
 #include <span>
 #include <vector>
 
+#include "engine/finish_reason.h"
 #include "engine/session.h"
 #include "sampling/sampler.h"
 
 namespace baltoro {
-
-// Why an answer ended.
-enum class FinishReason { stop, length, context_full, cancelled };
 
 // What one answer took.
 struct GenerationStats {
