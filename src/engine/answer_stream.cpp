@@ -39,32 +39,34 @@ AnswerEvents AnswerStream::take() {
     return events;
 }
 
+void AnswerStream::abandon() noexcept {
+    cancel();
+    const std::lock_guard lock(mutex_);
+    notify_ = nullptr;
+}
+
 void AnswerStream::put(AnswerEvents&& events) {
-    bool is_first = false;
-    {
-        const std::lock_guard lock(mutex_);
-        pending_bytes_ += size_of(events);
-        if (pending_bytes_ > kMaxPendingBytes) {
-            cancel();
-        } else {
-            for (AnswerPart& part : events.parts)
-                append(std::move(part), waiting_.parts);
-            std::move(events.logprobs.begin(), events.logprobs.end(),
-                      std::back_inserter(waiting_.logprobs));
-        }
-        events.parts.clear();
-        events.logprobs.clear();
-        waiting_.prefilled_tokens = events.prefilled_tokens;
-        if (events.is_finished) {
-            waiting_.is_finished = true;
-            waiting_.reason = events.reason;
-            waiting_.stop_text = std::move(events.stop_text);
-            waiting_.error = std::move(events.error);
-            waiting_.usage = events.usage;
-        }
-        is_first = !std::exchange(has_events_, true);
+    const std::lock_guard lock(mutex_);
+    pending_bytes_ += size_of(events);
+    if (pending_bytes_ > kMaxPendingBytes) {
+        cancel();
+    } else {
+        for (AnswerPart& part : events.parts)
+            append(std::move(part), waiting_.parts);
+        std::move(events.logprobs.begin(), events.logprobs.end(),
+                  std::back_inserter(waiting_.logprobs));
     }
-    if (is_first && notify_) notify_();
+    events.parts.clear();
+    events.logprobs.clear();
+    waiting_.prefilled_tokens = events.prefilled_tokens;
+    if (events.is_finished) {
+        waiting_.is_finished = true;
+        waiting_.reason = events.reason;
+        waiting_.stop_text = std::move(events.stop_text);
+        waiting_.error = std::move(events.error);
+        waiting_.usage = events.usage;
+    }
+    if (!std::exchange(has_events_, true) && notify_) notify_();
 }
 
 }  // namespace baltoro

@@ -49,8 +49,13 @@ class AnswerStream {
   public:
     static constexpr std::size_t kMaxPendingBytes = std::size_t{4} << 20;
 
-    // Consumer, before submit(): called on the engine thread when events wait after none did.
+    // Consumer, before submit(): called on the engine thread when events wait after none did, with
+    // the stream locked, so it must not call the stream.
     void set_notify(std::function<void()> notify) { notify_ = std::move(notify); }
+
+    // Consumer: cancels, and lets go of what `notify` holds; it is not called any more. The engine
+    // may keep the stream longer than what the consumer lives in.
+    void abandon() noexcept;
 
     // Consumer: takes everything that waits.
     AnswerEvents take();
@@ -63,9 +68,9 @@ class AnswerStream {
     void put(AnswerEvents&& events);
 
   private:
-    std::function<void()> notify_;
     std::atomic<bool> cancelled_{false};
-    std::mutex mutex_;
+    std::mutex mutex_;  // guards what follows
+    std::function<void()> notify_;
     AnswerEvents waiting_;
     std::size_t pending_bytes_ = 0;
     bool has_events_ = false;

@@ -9,9 +9,9 @@ std::shared_ptr<AnswerStream> PendingAnswers::add() {
     return stream;
 }
 
-void PendingAnswers::cancel() noexcept {
+PendingAnswers::~PendingAnswers() {
     for (const std::shared_ptr<AnswerStream>& stream : streams_)
-        stream->cancel();
+        stream->abandon();
 }
 
 void PendingAnswers::cancel_on_disconnect(ResponseWriter& response) {

@@ -44,18 +44,17 @@ class Wake {
 };
 
 // The answers of one request on their way to the client. Whatever ends the coroutine, answers that
-// are still being written are cancelled.
+// are still being written are cancelled, and the engine is left with nothing of the server's.
 class PendingAnswers {
   public:
     explicit PendingAnswers(boost::asio::any_io_executor executor)
         : wake_(std::make_shared<Wake>(std::move(executor))) {}
-    ~PendingAnswers() { cancel(); }
+    ~PendingAnswers();
     PendingAnswers(const PendingAnswers&) = delete;
     PendingAnswers& operator=(const PendingAnswers&) = delete;
 
     // A stream for one more answer.
     std::shared_ptr<AnswerStream> add();
-    void cancel() noexcept;
     // Cancels when the client goes away.
     void cancel_on_disconnect(ResponseWriter& response);
 
