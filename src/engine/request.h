@@ -21,7 +21,6 @@ enum class AnswerKind : std::uint8_t {
 // One answer to be written, in terms that every dialect shares. Plain data; the engine takes it
 // over.
 struct Request {
-    std::string id;                    // for logs: "chatcmpl-..."
     std::vector<std::int32_t> prompt;  // not empty, within the context
     std::vector<std::int32_t> forced;  // the answer's first tokens, given instead of drawn
     SamplingOptions sampling;

@@ -1,7 +1,6 @@
 // The routes that write answers: parse, render, submit, send.
 
-#include <chrono>
-#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "server/anthropic_messages.h"
@@ -20,12 +19,6 @@ namespace {
 
 namespace net = boost::asio;
 
-std::int64_t unix_time_s() {
-    return std::chrono::duration_cast<std::chrono::seconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 ApiError engine_error(const std::string& message) {
     ApiError error;
     error.status = 500;
@@ -36,27 +29,34 @@ ApiError engine_error(const std::string& message) {
 
 // Proxies are told not to hold the events back.
 HttpHeaders stream_headers(const HttpRequest& request) {
-    HttpHeaders headers = reply_headers(request);
+    HttpHeaders headers = id_headers(request);
     headers.push_back({"cache-control", "no-cache"});
     headers.push_back({"x-accel-buffering", "no"});
     return headers;
 }
 
+int prompt_size(const ApiRequest& api) {
+    return static_cast<int>(api.request.prompt.size());
+}
+
 }  // namespace
 
-template <class Writer>
-net::awaitable<void> ApiService::reply(Exchange& exchange,
-                                       ApiRequest& api,
-                                       std::vector<Request> requests,
-                                       Writer writer) {
+// Parses, renders, submits and sends; `make_writer` makes the dialect's writer for the rendered
+// request.
+template <class MakeWriter>
+net::awaitable<void> ApiService::write_answers(Exchange& exchange,
+                                               ApiRequest (*parse)(std::string_view,
+                                                                   const ApiLimits&),
+                                               MakeWriter make_writer) {
     const ServedModel& served = model();
+    ApiRequest api = parse(exchange.request.body, served.limits);
+    std::vector<Request> requests = build_requests(served, api);
+    auto writer = make_writer(api, served);
     PendingAnswers answers(exchange.response.executor());
     exchange.tally.emplace(requests.size());
     exchange.is_stream = api.stream;
-    for (Request& request : requests) {
-        request.id = exchange.request.id;
+    for (Request& request : requests)
         served.engine.submit(std::move(request), answers.add());
-    }
     answers.cancel_on_disconnect(exchange.response);
     if (api.stream) {
         co_await exchange.response.begin_stream("text/event-stream",
@@ -70,36 +70,32 @@ net::awaitable<void> ApiService::reply(Exchange& exchange,
 }
 
 net::awaitable<void> ApiService::chat_completions(Exchange& exchange) {
-    const ServedModel& served = model();
-    ApiRequest api = parse_chat_request(exchange.request.body, served.limits);
-    std::vector<Request> requests = build_requests(served, api);
-    ChatWriter writer(api, answer_id("chatcmpl-"), unix_time_s(), served.tokenizer);
-    co_await reply(exchange, api, std::move(requests), std::move(writer));
+    return write_answers(
+        exchange, parse_chat_request, [this](const ApiRequest& api, const ServedModel& served) {
+            return ChatWriter(api, answer_id("chatcmpl-"), unix_time_s(), served.tokenizer);
+        });
 }
 
 net::awaitable<void> ApiService::completions(Exchange& exchange) {
-    const ServedModel& served = model();
-    ApiRequest api = parse_completions_request(exchange.request.body, served.limits);
-    std::vector<Request> requests = build_requests(served, api);
-    CompletionsWriter writer(api, answer_id("cmpl-"), unix_time_s(), served.tokenizer);
-    co_await reply(exchange, api, std::move(requests), std::move(writer));
+    return write_answers(exchange, parse_completions_request,
+                         [this](const ApiRequest& api, const ServedModel& served) {
+                             return CompletionsWriter(api, answer_id("cmpl-"), unix_time_s(),
+                                                      served.tokenizer);
+                         });
 }
 
 net::awaitable<void> ApiService::responses(Exchange& exchange) {
-    const ServedModel& served = model();
-    ApiRequest api = parse_responses_request(exchange.request.body, served.limits);
-    std::vector<Request> requests = build_requests(served, api);
-    ResponsesWriter writer(api, answer_id("resp_"), static_cast<int>(api.request.prompt.size()),
-                           unix_time_s());
-    co_await reply(exchange, api, std::move(requests), std::move(writer));
+    return write_answers(
+        exchange, parse_responses_request, [this](const ApiRequest& api, const ServedModel&) {
+            return ResponsesWriter(api, answer_id("resp_"), prompt_size(api), unix_time_s());
+        });
 }
 
 net::awaitable<void> ApiService::messages(Exchange& exchange) {
-    const ServedModel& served = model();
-    ApiRequest api = parse_messages_request(exchange.request.body, served.limits);
-    std::vector<Request> requests = build_requests(served, api);
-    MessagesWriter writer(api, answer_id("msg_"), static_cast<int>(api.request.prompt.size()));
-    co_await reply(exchange, api, std::move(requests), std::move(writer));
+    return write_answers(exchange, parse_messages_request,
+                         [this](const ApiRequest& api, const ServedModel&) {
+                             return MessagesWriter(api, answer_id("msg_"), prompt_size(api));
+                         });
 }
 
 }  // namespace baltoro::server

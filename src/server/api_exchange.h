@@ -2,11 +2,13 @@
 
 // The inside of ApiService, shared by the files that implement its routes.
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include "server/api_service.h"
+#include "server/http_replies.h"
 #include "server/http_types.h"
 
 namespace baltoro::server {
@@ -14,8 +16,7 @@ namespace baltoro::server {
 struct ApiService::Exchange {
     HttpRequest& request;
     ResponseWriter& response;
-    Family family = Family::openai;
-    std::string_view path_end{};  // what follows a route that ends in '/'
+    std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
     int status = 200;
     bool is_stream = false;
     std::optional<AnswerTally> tally{};
@@ -25,10 +26,8 @@ struct ApiService::Route {
     const char* method;
     std::string_view path;  // one that ends in "/*" stands for everything below
     boost::asio::awaitable<void> (ApiService::*answer)(Exchange&);
-    Family family = Family::openai;
 };
 
-// "error" replies and small documents share these headers.
-HttpHeaders reply_headers(const HttpRequest& request);
+std::int64_t unix_time_s();
 
 }  // namespace baltoro::server

@@ -7,12 +7,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
 #include "server/answer_sender.h"
-#include "server/api_errors.h"
 #include "server/request_log.h"
 #include "server/response_writer.h"
 #include "server/served_model.h"
@@ -38,26 +38,26 @@ class ApiService {
     boost::asio::awaitable<void> handle(HttpRequest& request, ResponseWriter& response);
 
   private:
-    enum class Family : std::uint8_t { openai, anthropic };
     struct Exchange;  // one request and what is known of its reply
     struct Route;     // a path and what answers it
 
     static const std::vector<Route>& routes();
     const ServedModel& model() const;  // throws RequestError while there is none
 
-    boost::asio::awaitable<void> answer_route(const Route* route, Exchange& exchange);
-    boost::asio::awaitable<void> refuse(Exchange& exchange, const ApiError& error);
+    boost::asio::awaitable<void> answer(const Route* route, Exchange& exchange);
+    void record(const Route* route, const Exchange& exchange);
+    boost::asio::awaitable<void> send(Exchange& exchange, HttpReply reply);
     boost::asio::awaitable<void> send_json(Exchange& exchange, std::string body);
 
     boost::asio::awaitable<void> chat_completions(Exchange& exchange);
     boost::asio::awaitable<void> completions(Exchange& exchange);
     boost::asio::awaitable<void> responses(Exchange& exchange);
     boost::asio::awaitable<void> messages(Exchange& exchange);
-    template <class Writer>
-    boost::asio::awaitable<void> reply(Exchange& exchange,
-                                       ApiRequest& api,
-                                       std::vector<Request> requests,
-                                       Writer writer);
+    template <class MakeWriter>
+    boost::asio::awaitable<void> write_answers(Exchange& exchange,
+                                               ApiRequest (*parse)(std::string_view,
+                                                                   const ApiLimits&),
+                                               MakeWriter make_writer);
 
     boost::asio::awaitable<void> count_tokens(Exchange& exchange);
     boost::asio::awaitable<void> list_models(Exchange& exchange);

@@ -5,12 +5,19 @@
 namespace baltoro::server {
 namespace {
 
-bool is_anthropic(std::string_view path) {
-    constexpr std::string_view kMessages = "/v1/messages";
-    return path.substr(0, kMessages.size()) == kMessages;
+HttpHeaders id_headers_of(const std::string& request_id) {
+    return {{"x-request-id", request_id}, {"request-id", request_id}};
 }
 
 }  // namespace
+
+HttpHeaders id_headers(const HttpRequest& request) {
+    return id_headers_of(request.id);
+}
+
+bool is_anthropic_path(std::string_view path) noexcept {
+    return path.starts_with("/v1/messages");
+}
 
 HttpReply json_reply(int status, std::string body) {
     HttpReply reply;
@@ -20,14 +27,10 @@ HttpReply json_reply(int status, std::string body) {
 }
 
 HttpReply error_reply(std::string_view path, const std::string& request_id, const ApiError& error) {
-    HttpReply reply;
-    reply.status = error.status;
-    if (is_anthropic(path)) {
-        reply.body = anthropic_error_body(error, request_id);
-        reply.headers.push_back({"request-id", request_id});
-    } else {
-        reply.body = openai_error_body(error);
-    }
+    HttpReply reply =
+        json_reply(error.status, is_anthropic_path(path) ? anthropic_error_body(error, request_id)
+                                                         : openai_error_body(error));
+    reply.headers = id_headers_of(request_id);
     if (error.retry_after_s > 0) {
         reply.headers.push_back({"Retry-After", std::to_string(error.retry_after_s)});
     }

@@ -10,9 +10,14 @@ namespace baltoro::server {
 
 HttpReply json_reply(int status, std::string body);
 
-// An error in the shape of the API that `path` belongs to: Anthropic's under /v1/messages, with
-// `request_id` in the body and as a header, otherwise OpenAI's. Carries retry-after if the error
-// has one.
+// The request's id under the names that both families' clients look for.
+HttpHeaders id_headers(const HttpRequest& request);
+
+// Whether a path belongs to Anthropic's API: the ones under /v1/messages.
+bool is_anthropic_path(std::string_view path) noexcept;
+
+// An error in the shape of the API that `path` belongs to, with `request_id` as headers and, in
+// Anthropic's, in the body. Carries retry-after if the error has one.
 HttpReply error_reply(std::string_view path, const std::string& request_id, const ApiError& error);
 HttpReply error_reply(const HttpRequest& request, const ApiError& error);
 

@@ -114,7 +114,8 @@ net::awaitable<void> ApiService::list_models(Exchange& exchange) {
 }
 
 net::awaitable<void> ApiService::one_model(Exchange& exchange) {
-    if (exchange.path_end != options_.served_model) {
+    constexpr std::string_view kParent = "/v1/models/";
+    if (std::string_view(exchange.request.path).substr(kParent.size()) != options_.served_model) {
         ApiError error;
         error.status = 404;
         error.code = "model_not_found";

@@ -59,7 +59,7 @@ class Server:
         response = connection.getresponse()
         text = response.read()
         connection.close()
-        return response.status, dict(response.getheaders()), text
+        return response.status, response.headers, text  # names in any case
 
     def post(self, path, body, **kwargs):
         status, _, text = self.request("POST", path, body, **kwargs)
