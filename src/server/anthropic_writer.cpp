@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "server/call_arguments.h"
+#include "server/json_fields.h"
 
 namespace baltoro::server {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // Clients send it back with the thinking and ours ignores it, but they require one that is not
 // empty.
@@ -20,12 +18,8 @@ constexpr const char* kSignature = "YmFsdG9ybw==";
 // leave room for a stalled network and spare every shorter wait the sight of an empty thought.
 constexpr double kSilenceBeforeThinking = 120.0;
 
-std::string to_text(const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string to_event(const Json& data) {
-    return "event: " + data.at("type").get<std::string>() + "\ndata: " + to_text(data) + "\n\n";
+    return "event: " + data.at("type").get<std::string>() + "\ndata: " + json_text(data) + "\n\n";
 }
 
 std::string ping() {
@@ -63,10 +57,6 @@ Json usage_of(int prompt_tokens, const AnswerUsage& usage) {
             {"cache_creation_input_tokens", 0},
             {"cache_read_input_tokens", usage.cached_tokens},
             {"output_tokens", usage.completion_tokens}};
-}
-
-Json null_or(const std::string& text) {
-    return text.empty() ? Json(nullptr) : Json(text);
 }
 
 }  // namespace
@@ -119,7 +109,8 @@ std::string MessagesWriter::close() {
         open_block({}, out);
         close_block(out);
     }
-    const Json delta = {{"stop_reason", stop_reason()}, {"stop_sequence", null_or(stop_text_)}};
+    const Json delta = {{"stop_reason", stop_reason()},
+                        {"stop_sequence", text_or_null(stop_text_)}};
     const Json usage = usage_of(prompt_tokens_, usage_);
     out += to_event({{"type", "message_delta"}, {"delta", delta}, {"usage", usage}});
     return out + to_event({{"type", "message_stop"}});
@@ -146,14 +137,14 @@ std::string MessagesWriter::body() const {
         }
     }
     if (content.empty()) content.push_back({{"type", "text"}, {"text", ""}});
-    return to_text({{"id", message_id_},
-                    {"type", "message"},
-                    {"role", "assistant"},
-                    {"model", model_},
-                    {"content", content},
-                    {"stop_reason", stop_reason()},
-                    {"stop_sequence", null_or(stop_text_)},
-                    {"usage", usage_of(prompt_tokens_, usage_)}});
+    return json_text({{"id", message_id_},
+                      {"type", "message"},
+                      {"role", "assistant"},
+                      {"model", model_},
+                      {"content", content},
+                      {"stop_reason", stop_reason()},
+                      {"stop_sequence", text_or_null(stop_text_)},
+                      {"usage", usage_of(prompt_tokens_, usage_)}});
 }
 
 void MessagesWriter::add_part(const AnswerPart& part, std::string& out) {
@@ -195,11 +186,7 @@ void MessagesWriter::add_arguments(std::string_view text, std::string& out) {
     check(is_block_open_ && blocks_.back().kind == Block::Kind::tool_use,
           "arguments belong to a call that has begun");
     std::string& arguments = blocks_.back().text;
-    // Space in front says nothing and would keep the "{}" of a call without arguments from being
-    // all that it sends.
-    if (arguments.empty()) {
-        text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-    }
+    if (arguments.empty()) text = without_leading_space(text);
     if (text.empty()) return;
     arguments += text;
     send_delta(Block::Kind::tool_use, text, out);

@@ -1,16 +1,11 @@
 #include "server/api_errors.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+
+#include "server/json_fields.h"
 
 namespace baltoro::server {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json text_or_null(const std::string& text) {
-    return text.empty() ? Json(nullptr) : Json(text);
-}
 
 const char* anthropic_type(int status) {
     switch (status) {
@@ -56,13 +51,13 @@ std::string openai_error_body(const ApiError& error) {
                        {"type", error.type},
                        {"param", text_or_null(error.param)},
                        {"code", text_or_null(error.code)}};
-    return Json{{"error", body}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_text(Json{{"error", body}});
 }
 
 std::string anthropic_error_body(const ApiError& error, const std::string& request_id) {
     const Json inner = {{"type", anthropic_type(error.status)}, {"message", error.message}};
     const Json body = {{"type", "error"}, {"error", inner}, {"request_id", request_id}};
-    return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_text(body);
 }
 
 }  // namespace baltoro::server

@@ -110,6 +110,10 @@ std::string json_text(const Json& value) {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json text_or_null(const std::string& text) {
+    return text.empty() ? Json(nullptr) : Json(text);
+}
+
 void Field::refuse(std::string_view message, std::string code) const {
     server::refuse(path_, fmt::format("{} {}", path_, message), std::move(code));
 }

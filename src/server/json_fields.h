@@ -45,6 +45,9 @@ Json require_body(std::string_view text);
 // Text of a value; bytes that are no UTF-8 become U+FFFD.
 std::string json_text(const Json& value);
 
+// The text, or null where there is none.
+Json text_or_null(const std::string& text);
+
 class Fields;
 
 // A value of a request and its place, such as "messages[2].content[0].type". A view: the body must

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "server/answer_writer.h"
+#include "server/call_arguments.h"
 #include "server/json_fields.h"
 #include "server/openai_reply.h"
 
@@ -16,10 +17,6 @@ namespace baltoro::server {
 namespace {
 
 using Kind = AnswerPart::Kind;
-
-bool is_blank(std::string_view text) {
-    return text.find_first_not_of(" \t\r\n") == text.npos;
-}
 
 // "functions.NAME:IDX", the only form of id that the model itself continues well.
 bool is_own_id(std::string_view id, std::string_view name) {
@@ -157,8 +154,9 @@ std::string ChatWriter::end_call(int choice_idx, const AnswerPart& part) {
     if (!part.is_complete) return {};
     choice.n_complete_calls++;
     // Clients parse the arguments as JSON, which nothing is not.
-    return is_blank(choice.calls.back().arguments) ? add_arguments(choice_idx, "{}")
-                                                   : std::string();
+    return without_leading_space(choice.calls.back().arguments).empty()
+               ? add_arguments(choice_idx, "{}")
+               : std::string();
 }
 
 std::string ChatWriter::finish(int choice_idx, const AnswerEvents& events) {
@@ -205,16 +203,8 @@ std::string ChatWriter::heartbeat(double /*silent_s*/) {
 
 std::string ChatWriter::close() {
     if (has_failed_) return {};  // the error was the last event
-    std::string text;
-    if (include_usage_) {
-        const AnswerUsage usage = total_usage(usages_, static_cast<int>(choices_.size()));
-        Json json = head_.json("chat.completion.chunk");
-        json["choices"] = Json::array();
-        json["usage"] = usage_json(usage);
-        json["timings"] = timings_json(usage);
-        text = sse_data(json_text(json));
-    }
-    return text + "data: [DONE]\n\n";
+    const AnswerUsage usage = total_usage(usages_, static_cast<int>(choices_.size()));
+    return stream_end(head_, "chat.completion.chunk", include_usage_ ? &usage : nullptr);
 }
 
 std::string ChatWriter::body() {
@@ -237,11 +227,9 @@ std::string ChatWriter::body() {
                                                       : Json(nullptr)},
                            {"finish_reason", choice.finish_reason}});
     }
-    const AnswerUsage usage = total_usage(usages_, static_cast<int>(choices_.size()));
     Json json = head_.json("chat.completion");
     json["choices"] = std::move(choices);
-    json["usage"] = usage_json(usage);
-    json["timings"] = timings_json(usage);
+    add_figures(json, total_usage(usages_, static_cast<int>(choices_.size())));
     return json_text(json);
 }
 

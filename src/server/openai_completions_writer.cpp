@@ -101,16 +101,8 @@ std::string CompletionsWriter::heartbeat(double /*silent_s*/) {
 
 std::string CompletionsWriter::close() {
     if (has_failed_) return {};  // the error was the last event
-    std::string text;
-    if (include_usage_) {
-        const AnswerUsage usage = total_usage(usages_, n_per_prompt_);
-        Json json = head_.json(kObject);
-        json["choices"] = Json::array();
-        json["usage"] = usage_json(usage);
-        json["timings"] = timings_json(usage);
-        text = sse_data(json_text(json));
-    }
-    return text + "data: [DONE]\n\n";
+    const AnswerUsage usage = total_usage(usages_, n_per_prompt_);
+    return stream_end(head_, kObject, include_usage_ ? &usage : nullptr);
 }
 
 std::string CompletionsWriter::body() {
@@ -126,9 +118,7 @@ std::string CompletionsWriter::body() {
                                    {"logprobs", std::move(logprobs)},
                                    {"finish_reason", choice.finish_reason}});
     }
-    const AnswerUsage usage = total_usage(usages_, n_per_prompt_);
-    json["usage"] = usage_json(usage);
-    json["timings"] = timings_json(usage);
+    add_figures(json, total_usage(usages_, n_per_prompt_));
     return json_text(json);
 }
 

@@ -98,6 +98,22 @@ Json timings_json(const AnswerUsage& usage) {
             {"predicted_per_second", per_second(usage.completion_tokens, usage.decode_s)}};
 }
 
+void add_figures(Json& reply, const AnswerUsage& usage) {
+    reply["usage"] = usage_json(usage);
+    reply["timings"] = timings_json(usage);
+}
+
+std::string stream_end(const ReplyHead& head, const char* object, const AnswerUsage* usage) {
+    std::string text;
+    if (usage != nullptr) {
+        Json json = head.json(object);
+        json["choices"] = Json::array();
+        add_figures(json, *usage);
+        text = sse_data(json_text(json));
+    }
+    return text + "data: [DONE]\n\n";
+}
+
 std::string_view bytes_of(const Tokenizer& tokenizer, std::int32_t id) noexcept {
     return id >= 0 && id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : std::string_view();
 }

@@ -41,6 +41,13 @@ Json usage_json(const AnswerUsage& usage);
 // llama.cpp's `timings`, which several user interfaces show.
 Json timings_json(const AnswerUsage& usage);
 
+// `usage` and `timings` of a reply or of a stream's last chunk.
+void add_figures(Json& reply, const AnswerUsage& usage);
+
+// What ends a stream: a chunk with the figures, where they are asked for (null: they are not), and
+// "[DONE]".
+std::string stream_end(const ReplyHead& head, const char* object, const AnswerUsage* usage);
+
 // Bytes of an id; empty for one that only the model knows (its vocabulary may be padded).
 std::string_view bytes_of(const Tokenizer& tokenizer, std::int32_t id) noexcept;
 

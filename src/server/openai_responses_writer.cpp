@@ -1,21 +1,14 @@
 #include "server/openai_responses_writer.h"
 
-#include <algorithm>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "server/call_arguments.h"
 #include "server/carried_reasoning.h"
+#include "server/json_fields.h"
 
 namespace baltoro::server {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-std::string to_text(const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Two objects' texts as one object's.
 std::string joined(std::string first, std::string_view second) {
@@ -61,22 +54,22 @@ Json text_format(const ApiRequest& request) {
 
 std::string settings_of(const ApiRequest& request) {
     const Request& r = request.request;
-    return to_text({{"instructions", nullptr},
-                    {"tools", flat_tools(request.tools_json)},
-                    {"tool_choice", tool_choice(request)},
-                    {"parallel_tool_calls", !r.one_call_only},
-                    {"temperature", r.sampling.temperature},
-                    {"top_p", r.sampling.top_p},
-                    {"max_output_tokens", r.max_tokens > 0 ? Json(r.max_tokens) : Json(nullptr)},
-                    {"text", {{"format", text_format(request)}}},
-                    {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
-                    {"truncation", "disabled"},
-                    {"background", false},
-                    {"store", false},
-                    {"previous_response_id", nullptr},
-                    {"service_tier", "default"},
-                    {"metadata", Json::object()},
-                    {"user", nullptr}});
+    return json_text({{"instructions", nullptr},
+                      {"tools", flat_tools(request.tools_json)},
+                      {"tool_choice", tool_choice(request)},
+                      {"parallel_tool_calls", !r.one_call_only},
+                      {"temperature", r.sampling.temperature},
+                      {"top_p", r.sampling.top_p},
+                      {"max_output_tokens", r.max_tokens > 0 ? Json(r.max_tokens) : Json(nullptr)},
+                      {"text", {{"format", text_format(request)}}},
+                      {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
+                      {"truncation", "disabled"},
+                      {"background", false},
+                      {"store", false},
+                      {"previous_response_id", nullptr},
+                      {"service_tier", "default"},
+                      {"metadata", Json::object()},
+                      {"user", nullptr}});
 }
 
 Json usage_of(int prompt_tokens, const AnswerUsage& usage) {
@@ -226,10 +219,7 @@ void ResponsesWriter::add_arguments(std::string_view text, std::string& out) {
     check(is_item_open_ && items_.back().kind == ResponseItem::Kind::function_call,
           "arguments belong to a call that has begun");
     std::string& arguments = items_.back().text;
-    // Space in front says nothing and would keep a call without arguments from being "{}".
-    if (arguments.empty()) {
-        text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-    }
+    if (arguments.empty()) text = without_leading_space(text);
     if (text.empty()) return;
     arguments += text;
     out += text_event("response.function_call_arguments.delta", "delta", std::string(text));
@@ -269,7 +259,8 @@ void ResponsesWriter::close_item(const char* status, std::string& out) {
 
 std::string ResponsesWriter::event(const char* type, const std::string& fields_json) {
     const Json head = {{"type", type}, {"sequence_number", sequence_number_++}};
-    return std::string("event: ") + type + "\ndata: " + joined(to_text(head), fields_json) + "\n\n";
+    return std::string("event: ") + type + "\ndata: " + joined(json_text(head), fields_json) +
+           "\n\n";
 }
 
 // `field` names the text's place in the event.
@@ -282,20 +273,20 @@ std::string ResponsesWriter::text_event(const char* type,
     if (item.kind == ResponseItem::Kind::message) fields["logprobs"] = Json::array();
     if (field == std::string_view("arguments")) fields["name"] = item.name;
     fields[field] = text;
-    return event(type, to_text(fields));
+    return event(type, json_text(fields));
 }
 
 std::string ResponsesWriter::part_event(const char* type, const std::string& text) {
     const ResponseItem& item = items_.back();
-    return event(type, to_text({{"item_id", item.id},
-                                {"output_index", items_.size() - 1},
-                                {"content_index", 0},
-                                {"part", content_part(item.kind, text)}}));
+    return event(type, json_text({{"item_id", item.id},
+                                  {"output_index", items_.size() - 1},
+                                  {"content_index", 0},
+                                  {"part", content_part(item.kind, text)}}));
 }
 
 std::string ResponsesWriter::item_event(const char* type) {
-    return event(type, to_text({{"output_index", items_.size() - 1},
-                                {"item", item_of(items_.back(), !is_item_open_)}}));
+    return event(type, json_text({{"output_index", items_.size() - 1},
+                                  {"item", item_of(items_.back(), !is_item_open_)}}));
 }
 
 std::string ResponsesWriter::response_event(const char* type, const char* status) {
@@ -318,7 +309,7 @@ std::string ResponsesWriter::response_json(const char* status) const {
         {"id", response_id_}, {"object", "response"}, {"created_at", created_at_s_},
         {"status", name},     {"error", error},       {"incomplete_details", details},
         {"model", model_},    {"output", output},     {"usage", usage}};
-    return joined(to_text(head), settings_json_);
+    return joined(json_text(head), settings_json_);
 }
 
 const char* ResponsesWriter::final_status() const noexcept {
