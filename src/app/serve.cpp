@@ -98,24 +98,15 @@ bool is_reasoning_format(ChatFormat format) {
 // engine's.
 struct Loaded {
     Runtime runtime;
+    server::AnswerVocabulary vocabulary;
     Engine engine;
 
     Loaded(const ServeCommand& command, const DeviceMaker& make_device)
         : runtime(make_runtime(command.runtime, TextFiles::required, make_device)),
+          vocabulary(*runtime.tokenizer, runtime.config.vocab_size, runtime.config.eos_token_ids),
           engine(*runtime.model,
                  *runtime.tokenizer,
                  {command.n_parallel, command.max_queue, runtime.context_size}) {}
-
-    // Special tokens stand for no text.
-    std::shared_ptr<const TokenTrie> vocabulary() const {
-        std::vector<std::string_view> bytes(static_cast<std::size_t>(runtime.config.vocab_size));
-        const Tokenizer& tokenizer = *runtime.tokenizer;
-        const int n = std::min(runtime.config.vocab_size, tokenizer.vocab_size());
-        for (int id = 0; id < n; id++)
-            if (!tokenizer.is_special(id))
-                bytes[static_cast<std::size_t>(id)] = tokenizer.token_bytes(id);
-        return std::make_shared<const TokenTrie>(bytes, runtime.config.eos_token_ids);
-    }
 
     server::ServedModel served(const ServeCommand& command) {
         server::ApiLimits limits;
@@ -131,13 +122,13 @@ struct Loaded {
         limits.system_fingerprint = "fp_" + commit_text();
         return {engine,
                 *runtime.tokenizer,
+                vocabulary,
                 runtime.chat_format,
                 limits,
                 command.n_parallel,
                 config.max_position_embeddings,
                 runtime.checkpoint.total_bytes(),
-                runtime.load_s,
-                vocabulary()};
+                runtime.load_s};
     }
 };
 

@@ -14,10 +14,6 @@
 namespace baltoro::server {
 namespace {
 
-bool is_reasoning_format(ChatFormat format) {
-    return format == ChatFormat::k2_thinking || format == ChatFormat::k2_5;
-}
-
 // The last message goes on: no end of turn, no new turn.
 void open_last_turn(std::vector<PromptPiece>& pieces) {
     if (!pieces.empty() && pieces.back().is_marker && pieces.back().text == "<|im_end|>")
@@ -29,8 +25,7 @@ void open_last_turn(std::vector<PromptPiece>& pieces) {
 std::vector<PromptPiece> forced_call(const ServedModel& model, const ApiRequest& api) {
     std::vector<PromptPiece> pieces;
     if (model.chat_format == ChatFormat::k2_thinking) pieces.push_back({"<think>", true});
-    if (is_reasoning_format(model.chat_format) && api.thinking)
-        pieces.push_back({"</think>", true});
+    if (model.limits.has_reasoning && api.thinking) pieces.push_back({"</think>", true});
     pieces.push_back({"<|tool_calls_section_begin|>", true});
     pieces.push_back({"<|tool_call_begin|>", true});
     const std::vector<DeclaredTool>& tools = api.request.format.tools;
@@ -52,16 +47,13 @@ void check_length(const ServedModel& model, const std::vector<std::int32_t>& pro
     if (prompt.empty()) refuse("prompt", "prompt is empty");
 }
 
+// The parts of an answer's form that depend on the model's template.
 void set_format(const ServedModel& model, ApiRequest& api) {
     Request& request = api.request;
-    const bool is_chat = api.input == ApiRequest::Input::messages;
-    request.kind = is_chat ? AnswerKind::chat : AnswerKind::text;
-    if (!is_chat) return;
-    request.format.has_reasoning = is_reasoning_format(model.chat_format);
+    if (request.kind != AnswerKind::chat) return;
     request.format.starts_in_reasoning =
         model.chat_format == ChatFormat::k2_5 && api.thinking && !api.continues_last;
     if (api.calls == ApiRequest::Calls::none) {
-        request.format.drops_calls = true;
         for (const std::string_view marker : kMarkerSpellings) {
             const std::optional<std::int32_t> id = model.tokenizer.special_id(marker);
             if (id && !marker.ends_with("think>")) request.banned_ids.push_back(*id);
@@ -73,7 +65,7 @@ void set_format(const ServedModel& model, ApiRequest& api) {
 
 void set_grammar(const ServedModel& model, ApiRequest& api) {
     if (api.response_schema.empty()) return;
-    const auto grammar = compile_schema(api.response_schema, model.vocabulary);
+    const auto grammar = compile_schema(api.response_schema, model.vocabulary.trie());
     if (!grammar) refuse("response_format", "the schema cannot be followed: " + grammar.error());
     api.request.grammar = *grammar;
 }

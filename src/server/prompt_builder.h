@@ -31,8 +31,8 @@ std::vector<std::vector<std::int32_t>> build_prompts(const ServedModel& model,
                                                      const ApiRequest& api);
 
 // What the engine is asked for: prompts x n requests, in the order of the choices. Sets the parts
-// of api.request that depend on the prompt (format, forced and banned tokens). Throws RequestError,
-// PromptTooLong among them.
+// of api.request that depend on the prompt (forced and banned tokens, the grammar, the size for
+// writers). Throws RequestError, PromptTooLong among them.
 std::vector<Request> build_requests(const ServedModel& model, ApiRequest& api);
 
 }  // namespace baltoro::server
