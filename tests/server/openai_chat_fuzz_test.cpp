@@ -5,30 +5,12 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/server/chat_fixture.h"
 #include "tests/server/refusal.h"
 
 using namespace baltoro;
 using namespace baltoro::server;
-
-namespace {
-
-ApiLimits test_limits() {
-    ApiLimits limits;
-    limits.context_size = 4096;
-    limits.vocab_size = 1000;
-    limits.served_model = "kimi-k2";
-    limits.system_fingerprint = "fp_test";
-    return limits;
-}
-
-const std::string kHello = R"("messages": [{"role": "user", "content": "hi"}])";
-const std::string kTools =
-    R"("tools": [{"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}},
-                 {"type": "web_search"},
-                 {"type": "function", "function": {"name": "write", "description": "Write it",
-                                                   "strict": true}}])";
-
-}  // namespace
+using namespace baltoro::testing;
 
 TEST_CASE("every chat field survives every hostile value") {
     for (const char* field : {"model",
@@ -68,7 +50,7 @@ TEST_CASE("every chat field survives every hostile value") {
             const std::string rest = std::string_view(field) == "messages" ? "" : kHello + ",";
             check_parses_or_refuses(
                 "{" + rest + kTools + ", \"" + field + "\": " + value + "}",
-                [](const std::string& body) { return parse_chat_request(body, test_limits()); });
+                [](const std::string& body) { return parse_chat_request(body, chat_limits()); });
         }
     }
 }
@@ -114,7 +96,7 @@ TEST_CASE("every field inside a chat message, tool and choice survives every hos
             std::string body = frame;
             body.replace(body.find(at), 1, value);
             check_parses_or_refuses(body, [](const std::string& text) {
-                return parse_chat_request(text, test_limits());
+                return parse_chat_request(text, chat_limits());
             });
         }
     }

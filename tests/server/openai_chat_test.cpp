@@ -5,30 +5,16 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/server/chat_fixture.h"
 #include "tests/server/refusal.h"
 
 using namespace baltoro;
 using namespace baltoro::server;
+using namespace baltoro::testing;
 
 namespace {
 
-ApiLimits test_limits() {
-    ApiLimits limits;
-    limits.context_size = 4096;
-    limits.vocab_size = 1000;
-    limits.served_model = "kimi-k2";
-    limits.system_fingerprint = "fp_test";
-    return limits;
-}
-
-const std::string kHello = R"("messages": [{"role": "user", "content": "hi"}])";
-const std::string kTools =
-    R"("tools": [{"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}},
-                 {"type": "web_search"},
-                 {"type": "function", "function": {"name": "write", "description": "Write it",
-                                                   "strict": true}}])";
-
-ApiRequest parsed(const std::string& fields, const ApiLimits& limits = test_limits()) {
+ApiRequest parsed(const std::string& fields, const ApiLimits& limits = chat_limits()) {
     return parse_chat_request("{" + kHello + (fields.empty() ? "" : ", " + fields) + "}", limits);
 }
 
@@ -136,7 +122,7 @@ TEST_CASE("stop is a text or up to 16, none of them empty") {
 
 TEST_CASE("any model's name is echoed unless the server is strict") {
     CHECK(parsed(R"("model": "gpt-4o")").model == "gpt-4o");
-    ApiLimits strict = test_limits();
+    ApiLimits strict = chat_limits();
     strict.strict_model = true;
     CHECK(parsed(R"("model": "kimi-k2")", strict).model == "kimi-k2");
     const ApiError refusal = refusal_of([&] { return parsed(R"("model": "gpt-4o")", strict); });
@@ -272,7 +258,7 @@ TEST_CASE("other modalities than text are refused") {
 }
 
 TEST_CASE("answers of models that think have reasoning") {
-    ApiLimits thinker = test_limits();
+    ApiLimits thinker = chat_limits();
     thinker.has_reasoning = true;
     CHECK(parsed("", thinker).request.format.has_reasoning);
     CHECK(!parsed("").request.format.has_reasoning);

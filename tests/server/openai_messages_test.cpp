@@ -5,24 +5,17 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/server/chat_fixture.h"
 #include "tests/server/refusal.h"
 
 using namespace baltoro;
 using namespace baltoro::server;
+using namespace baltoro::testing;
 
 namespace {
 
-ApiLimits test_limits() {
-    ApiLimits limits;
-    limits.context_size = 4096;
-    limits.vocab_size = 1000;
-    limits.served_model = "kimi-k2";
-    limits.system_fingerprint = "fp_test";
-    return limits;
-}
-
 // The messages of a conversation as they are rendered.
-Json messages_of(const std::string& messages, const ApiLimits& limits = test_limits()) {
+Json messages_of(const std::string& messages, const ApiLimits& limits = chat_limits()) {
     return Json::parse(
         parse_chat_request(R"({"messages": )" + messages + "}", limits).messages_json);
 }
@@ -99,7 +92,7 @@ TEST_CASE("tool calls keep their ids and arguments as text or object") {
             {"type": "function", "function": {"name": "read", "arguments": "{}"}}]})"));
     CHECK(messages[1] ==
           Json::parse(R"({"role": "tool", "content": "ok", "tool_call_id": "functions_read_0"})"));
-    CHECK(parse_chat_request(R"({"messages": )" + conversation + "}", test_limits()).n_past_calls ==
+    CHECK(parse_chat_request(R"({"messages": )" + conversation + "}", chat_limits()).n_past_calls ==
           3);
 }
 
@@ -120,7 +113,7 @@ TEST_CASE("reasoning is kept for models that think and where there is any") {
     const std::string conversation =
         R"([{"role": "assistant", "content": "a", "reasoning_content": "r"},
             {"role": "assistant", "content": "b", "reasoning_content": ""}])";
-    ApiLimits thinker = test_limits();
+    ApiLimits thinker = chat_limits();
     thinker.has_reasoning = true;
     CHECK(messages_of(conversation, thinker)[0].at("reasoning_content") == "r");
     CHECK(!messages_of(conversation, thinker)[1].contains("reasoning_content"));
@@ -129,7 +122,7 @@ TEST_CASE("reasoning is kept for models that think and where there is any") {
 
 TEST_CASE("a partial last message is continued") {
     const auto parse = [](const std::string& messages) {
-        return parse_chat_request(R"({"messages": )" + messages + "}", test_limits());
+        return parse_chat_request(R"({"messages": )" + messages + "}", chat_limits());
     };
     const ApiRequest request =
         parse(R"([{"role": "assistant", "content": "Once", "partial": true}])");
