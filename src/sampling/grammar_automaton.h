@@ -13,7 +13,7 @@ namespace baltoro {
 // Follows a grammar byte by byte. A place in a text is the set of all pairs of grammar state and
 // call stack that the bytes so far can lead to. Places and the steps between them are remembered,
 // so that a step that was taken once is a look-up: walking a whole vocabulary from inside a string
-// takes about a millisecond. Stacks share their lower parts.
+// takes a millisecond or two. Stacks share their lower parts.
 //
 // Memory is fixed at construction. When it is full, steps to new places lead nowhere: fewer texts
 // are accepted then, never wrong ones; `make_room` forgets all but one place. One owner, one

@@ -35,6 +35,17 @@ std::uint8_t type_of_literal(const std::string& text) {
     }
 }
 
+// Code points of a compact JSON string.
+int n_characters(const std::string& text) {
+    int n = -2;  // the quotes
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if ((static_cast<unsigned char>(text[i]) & 0xc0) == 0x80) continue;  // continues one
+        if (text[i] == '\\') i += text[i + 1] == 'u' ? 5 : 1;
+        ++n;
+    }
+    return n;
+}
+
 // Makes a rule for each schema that the root leads to, one after the other, so that nothing
 // recurses. Lives during the compilation only.
 class SchemaCompiler {
@@ -75,13 +86,34 @@ class SchemaCompiler {
             for (const int branch : branches)
                 builder_.add_call(start, rule_of(tree_.both(rest, branch)), end);
         } else if (schema.literals) {
-            std::erase_if(*schema.literals, [&](const std::string& literal) {
-                return (schema.types & type_of_literal(literal)) == 0;
-            });
-            rules_of_json_.add_literals(start, *schema.literals, end);
+            add_literals(schema, start, end);
         } else {
             add_types(schema, start, end);
         }
+    }
+
+    // Those that what is said besides allows, too.
+    void add_literals(const Schema& schema, GrammarStateId start, GrammarStateId end) {
+        std::vector<std::string> literals;
+        for (const std::string& literal : *schema.literals) {
+            const std::uint8_t type = type_of_literal(literal);
+            if ((schema.types & type) == 0) continue;
+            if ((type == Schema::object && schema.bounds_objects()) ||
+                (type == Schema::array && schema.bounds_arrays())) {
+                failure_ = Failure{
+                    "objects or arrays in enum or const together with keywords about what they "
+                    "hold are not supported"};
+                return;
+            }
+            if (type != Schema::string) {
+                literals.push_back(literal);
+                continue;
+            }
+            const int length = n_characters(literal);
+            if (length >= schema.min_length && length <= schema.max_length.value_or(length))
+                literals.push_back(literal);
+        }
+        rules_of_json_.add_literals(start, literals, end);
     }
 
     void add_types(const Schema& schema, GrammarStateId start, GrammarStateId end) {

@@ -126,11 +126,6 @@ class SchemaReader {
         schema.min_length = count(json, "minLength").value_or(0);
         schema.max_length = count(json, "maxLength");
         if (!json.contains("type")) schema.types &= types_meant(schema);
-        if (const auto nullable = json.find("nullable");  // OpenAPI's way to say it
-            nullable != json.end() && nullable->is_boolean() && nullable->get<bool>()) {
-            schema.types |= Schema::null;
-            if (schema.literals) schema.literals->push_back("null");
-        }
         read_combinations(json, schema);
         tree_.schemas_[static_cast<std::size_t>(number)] = std::move(schema);
     }
@@ -138,12 +133,9 @@ class SchemaReader {
     // Without "type", the others say which type they are about.
     static std::uint8_t types_meant(const Schema& schema) {
         std::uint8_t types = 0;
-        if (!schema.properties.empty() || !schema.required.empty() || schema.additional)
-            types |= Schema::object;
-        if (!schema.prefix_items.empty() || schema.items || schema.min_items > 0 ||
-            schema.max_items)
-            types |= Schema::array;
-        if (schema.min_length > 0 || schema.max_length) types |= Schema::string;
+        if (schema.bounds_objects()) types |= Schema::object;
+        if (schema.bounds_arrays()) types |= Schema::array;
+        if (schema.bounds_strings()) types |= Schema::string;
         return types != 0 ? types : std::uint8_t{Schema::any};
     }
 
@@ -155,6 +147,9 @@ class SchemaReader {
             if (type->is_array())
                 for (const Json& name : *type)
                     schema.types |= type_of(name);
+            // OpenAPI 3.0 widens only a type by it, neither enum nor anyOf.
+            const auto nullable = json.find("nullable");
+            if (nullable != json.end() && *nullable == true) schema.types |= Schema::null;
         }
         if (const auto values = json.find("enum"); values != json.end()) {
             expect(values->is_array(), "enum", "an array");

@@ -42,11 +42,15 @@ struct Schema {
     std::vector<int> any_of{};  // if not empty, one of them holds, too
     std::vector<int> all_of{};  // a reference is one of them
 
+    bool bounds_objects() const { return !properties.empty() || !required.empty() || additional; }
+    bool bounds_arrays() const {
+        return !prefix_items.empty() || items || min_items > 0 || max_items;
+    }
+    bool bounds_strings() const { return min_length > 0 || max_length; }
     // Whether it says nothing but what all_of and any_of say.
     bool says_nothing() const {
-        return types == any && !literals && properties.empty() && required.empty() && !additional &&
-               prefix_items.empty() && !items && min_items == 0 && !max_items && min_length == 0 &&
-               !max_length;
+        return types == any && !literals && !bounds_objects() && !bounds_arrays() &&
+               !bounds_strings();
     }
 };
 

@@ -10,7 +10,7 @@ namespace baltoro {
 
 // The bytes of a vocabulary's tokens as a tree with an edge per byte, in the order of a walk that
 // visits a node before its children: tokens that begin alike are looked at once. Made once per
-// tokenizer (about 0.2 s and 10 MB for 163,840 tokens), then immutable; any thread.
+// tokenizer (0.05 s and about 7 MB for 151,643 tokens), then immutable; any thread.
 class TokenTrie {
   public:
     struct Node {

@@ -197,6 +197,7 @@ TEST_CASE("schemas that are none are refused by the keyword") {
     contains(R"({"$ref":"#anchor"})", "$ref: expected");
     contains(R"({"not":{"type":"null"}})", "not is not supported");
     contains(R"({"properties":{"a":{"if":{}}}})", "if is not supported");
+    contains(R"({"enum":[{"a":1}],"required":["b"],"type":"object"})", "not supported");
     contains(R"({"patternProperties":{}})", "patternProperties is not supported");
 }
 
