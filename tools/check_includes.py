@@ -16,7 +16,8 @@ ALLOWED = {
     "text": {"base"},
     "sampling": {"base"},
     "cpu_kernels": {"base/float_formats.h", "base/result.h"},
-    "device": {"base", "numa", "cpu_kernels"},
+    "gpu_kernels": {"base/float_formats.h"},
+    "device": {"base", "numa", "cpu_kernels", "gpu_kernels"},
     "experts": {"base", "numa", "cpu_kernels", "weights"},
     "model": BELOW_MODEL,
     "engine": BELOW_ENGINE,
@@ -29,7 +30,7 @@ ALLOWED = {
 # Third-party header prefix -> the files (or folders, ending in /) that may include it.
 CONFINED = {
     "hwloc": ["src/numa/topology.cpp"],
-    "boost/": ["src/server/", "tests/server/"],
+    "boost/": ["src/server/", "tests/server/", "gpu_kernels/simt/fiber.cpp"],
     "oneapi/": ["src/device/", "src/training/"],
     "dnnl": ["src/device/", "src/training/"],
     "cuda": ["src/device/", "gpu_kernels/"],

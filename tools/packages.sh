@@ -1,7 +1,8 @@
 # Sourced by quickstart and test: what the build needs, from the distribution alone.
 
 packages="g++ meson ninja-build pkg-config cmake git python3 libdnnl-dev libhwloc-dev nlohmann-json3-dev
-          doctest-dev libpcre2-dev libcli11-dev libfmt-dev libedit-dev libboost1.81-dev"
+          doctest-dev libpcre2-dev libcli11-dev libfmt-dev libedit-dev libboost1.81-dev
+          libboost-context1.81-dev"
 # What the tests need besides: clients are installed into an environment of their own.
 test_packages="python3-venv"
 

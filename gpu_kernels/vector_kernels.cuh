@@ -1,0 +1,15 @@
+#pragma once
+
+#include "gpu_kernels/kernels.h"
+#include "gpu_kernels/rms_norm.cuh"
+
+namespace baltoro::gpu {
+namespace {
+
+// Row-wise and element-wise operations, the router's choice and the cache rows.
+void fill_vector_kernels(Table& table) {
+    table.rms_norm = launch_rms_norm;
+}
+
+}  // namespace
+}  // namespace baltoro::gpu

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "device/gpu_platform.h"
+
+namespace baltoro::device {
+
+struct EmulationOptions {
+    // A worker thread executes the stream, as a GPU would; otherwise each call does.
+    bool is_asynchronous = true;
+    int max_delay_us = 0;  // before each entry of the stream: random, up to this
+    std::uint64_t seed = 1;
+    enum class Lanes : std::uint8_t { forward, reversed, shuffled } lanes = Lanes::forward;
+    std::size_t memory_bytes = std::size_t{16} << 30;  // of the device that is emulated
+};
+
+// The GPU kernels run by the emulator on the host. It says nothing about a GPU's speed.
+std::unique_ptr<GpuPlatform> make_emulated_platform(const EmulationOptions& options = {});
+
+}  // namespace baltoro::device

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "device/device.h"
+#include "gpu_kernels/kernels.h"
+
+namespace baltoro::device {
+
+// What a GPU, or its emulation, gives: memory, one in-order stream and the kernels that run on it.
+// Engine thread only. Kept apart from Device so that GpuDevice, the sequence of kernels that makes
+// each of Device's operations, is one for both.
+class GpuPlatform {
+  public:
+    virtual ~GpuPlatform() = default;
+
+    // "NVIDIA H200, 141 GB, sm_90": for the start line.
+    virtual std::string describe() const = 0;
+
+    virtual const gpu::Table& kernels() const = 0;
+    virtual simt::Stream* stream() = 0;
+
+    // Zero-filled. Throws Error with the numbers if the memory cannot be had. Shared memory is
+    // mapped for the host, at the same address.
+    virtual void* allocate(std::size_t size_bytes, MemoryKind kind) = 0;
+    // After everything queued has finished.
+    virtual void release(void* data, std::size_t size_bytes, MemoryKind kind) noexcept = 0;
+
+    // Bytes that allocate() can still give to device memory.
+    virtual std::size_t free_bytes() const = 0;
+
+    // Queued in the stream. The source has been read when the call returns.
+    virtual void copy_to_device(void* dst, const void* host_src, std::size_t size_bytes) = 0;
+    // Queued in the stream; both in device or shared memory.
+    virtual void copy_within(void* dst, const void* src, std::size_t size_bytes) = 0;
+    // Waits for the stream and the copy.
+    virtual void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) = 0;
+
+    // Waits for everything queued. Throws Error if any of it failed.
+    virtual void wait() = 0;
+    // Throws Error if something queued has failed so far; does not wait.
+    virtual void check_failure() = 0;
+};
+
+}  // namespace baltoro::device
