@@ -65,7 +65,7 @@ void CpuDevice::release(void* data, std::size_t size_bytes) noexcept {
     munmap(data, size_bytes);
 }
 
-Matrix CpuDevice::place(const TensorView& weight, const TensorView* scale) {
+Matrix CpuDevice::place(const TensorView& weight, const TensorView* scale, WeightUse /*use*/) {
     check(weight.shape.size() == 1 || weight.shape.size() == 2,
           "a placed weight is a vector or a matrix");
     Matrix matrix;

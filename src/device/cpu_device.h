@@ -19,7 +19,7 @@ class CpuDevice final : public Device {
 
     std::string describe() const override;
     Buffer allocate(std::size_t size_bytes, MemoryKind kind) override;
-    Matrix place(const TensorView& weight, const TensorView* scale) override;
+    Matrix place(const TensorView& weight, const TensorView* scale, WeightUse use) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
     void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) override;
     void begin_step(StepKind kind) override;
@@ -31,6 +31,15 @@ class CpuDevice final : public Device {
     void attend(const Attend& args) override;
     void route(const Route& args) override;
     void add(const float* src, float* dst, std::size_t n) override;
+    int begin_host_work(const HostWork& work) override {
+        work.run(work.context);
+        return 0;
+    }
+    void end_host_work(int /*number*/) override {}
+    const void* publish(const void* src, void* /*dst*/, std::size_t /*size_bytes*/) override {
+        return src;
+    }
+    bool overlaps_host() const override { return false; }
     void finish() override {}
 
   private:

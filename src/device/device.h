@@ -30,6 +30,16 @@ class Device;
 // pinned memory on a GPU); `device` memory may be out of the host's reach.
 enum class MemoryKind { device, shared };
 
+// Work of the host between operations of the device, for instance a layer's routed experts. The
+// context outlives the step.
+struct HostWork {
+    void (*run)(void* context);
+    void* context;
+};
+
+// What a weight is for. Rows of a `lookup` table are read one by one and may stay with the host.
+enum class WeightUse { product, lookup };
+
 // Memory of a device; freed with the object. Zero-filled when allocated. The device must outlive
 // it.
 class Buffer {
@@ -194,8 +204,8 @@ class Device {
     virtual Buffer allocate(std::size_t size_bytes, MemoryKind kind) = 0;
 
     // Makes a weight of the checkpoint usable; on the CPU it stays where it lies. `scale` is null
-    // for bf16 and f32. The tensors must outlive the device.
-    virtual Matrix place(const TensorView& weight, const TensorView* scale) = 0;
+    // for bf16 and f32. The tensors must outlive the device. Throws Error if memory is short.
+    virtual Matrix place(const TensorView& weight, const TensorView* scale, WeightUse use) = 0;
 
     virtual void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) = 0;
     virtual void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) = 0;
@@ -212,6 +222,21 @@ class Device {
     virtual void route(const Route& args) = 0;
     // dst[i] += src[i], f32
     virtual void add(const float* src, float* dst, std::size_t n) = 0;
+
+    // Work of the host: it runs on the calling thread after every operation so far has finished,
+    // at the latest in finish(). Operations called afterwards may run at the same time, until
+    // end_host_work() is called with the number returned; those behind it wait for the work.
+    // Numbers are ended in their order. What the work throws comes out of finish() or of this call.
+    virtual int begin_host_work(const HostWork& work) = 0;
+    virtual void end_host_work(int number) = 0;
+
+    // Makes `src` readable for host work that follows: where the host cannot reach it, copies it
+    // to shared memory. Returns where the host finds it.
+    virtual const void* publish(const void* src, void* shared_dst, std::size_t size_bytes) = 0;
+
+    // Whether operations run while the host works, so that it pays to have two halves of a step
+    // under way.
+    virtual bool overlaps_host() const = 0;
 
     // Waits until every operation so far has finished; shared memory is then the host's.
     virtual void finish() = 0;

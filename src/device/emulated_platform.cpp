@@ -67,6 +67,11 @@ void* EmulatedPlatform::allocate(std::size_t size_bytes, MemoryKind kind) {
 }
 
 void EmulatedPlatform::release(void* data, std::size_t size_bytes, MemoryKind kind) noexcept {
+    try {
+        stream_.wait();
+    } catch (...) {
+        // Whoever waits for the result has heard of it, or never will.
+    }
     munmap(data, size_bytes);
     if (kind == MemoryKind::device) used_bytes_ -= size_bytes;
 }

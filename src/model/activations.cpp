@@ -24,7 +24,7 @@ Activations::Activations(const ModelConfig& config, device::Device& device, int 
     gains = allocate(config.num_experts_per_tok, sizeof(float), device::MemoryKind::shared);
     routed = allocate(hidden, sizeof(float), device::MemoryKind::shared);
     head_in = allocate(hidden, sizeof(bf16_t));
-    logits = allocate(config.vocab_size, sizeof(float));
+    logits = allocate(config.vocab_size, sizeof(float), device::MemoryKind::shared);
 }
 
 }  // namespace baltoro

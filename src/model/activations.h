@@ -5,6 +5,18 @@
 
 namespace baltoro {
 
+// Consecutive rows of a step.
+struct RowRange {
+    int first = 0;
+    int n = 0;
+
+    // The first of them in a buffer of rows of `width` elements.
+    template <typename T>
+    T* of(const device::Buffer& buffer, int width) const noexcept {
+        return buffer.as<T>() + static_cast<std::ptrdiff_t>(first) * width;
+    }
+};
+
 // The buffers of one forward pass, sized once for max_rows tokens. Shapes are [max_rows, ...].
 struct Activations {
     Activations(const ModelConfig& config, device::Device& device, int max_rows);
@@ -18,12 +30,13 @@ struct Activations {
     device::Buffer q;                // f32 [heads, qk_head_dim]
     device::Buffer kv;               // f32 [latent_dim]
     device::Buffer attended;         // bf16 [heads, v_head_dim]
-    device::Buffer experts_in;       // bf16 [hidden], shared: what the CPU's experts read
-    device::Buffer expert_ids;       // int32 [num_experts_per_tok], shared
-    device::Buffer gains;            // f32 [num_experts_per_tok], shared
-    device::Buffer routed;           // f32 [hidden], shared: what the CPU's experts write
-    device::Buffer head_in;          // bf16 [hidden]: the rows whose logits are wanted
-    device::Buffer logits;           // f32 [vocab_size]
+    device::Buffer experts_in;  // bf16 [hidden], shared: what the CPU's experts read where they
+                                // cannot reach `normed`
+    device::Buffer expert_ids;  // int32 [num_experts_per_tok], shared
+    device::Buffer gains;       // f32 [num_experts_per_tok], shared
+    device::Buffer routed;      // f32 [hidden], shared: what the CPU's experts write
+    device::Buffer head_in;     // bf16 [hidden]: the rows whose logits are wanted
+    device::Buffer logits;      // f32 [vocab_size], shared
 };
 
 }  // namespace baltoro

@@ -21,15 +21,15 @@ class MlaAttention {
                  Activations& activations,
                  KvPages& kv_pages);
 
-    // x += Attention(normed) for the rows of `sequences`, whose latents are written to the cache
-    // first.
+    // x += Attention(normed) for `rows` of the activations, which are those of `sequences` (counted
+    // from rows.first on); their latents are written to the cache first.
     void add(const AttentionWeights& weights,
              int layer_idx,
              std::span<const device::SequenceRows> sequences,
-             int n_rows);
+             RowRange rows);
 
   private:
-    void project_queries(const AttentionWeights& weights, int n_rows);
+    void project_queries(const AttentionWeights& weights, RowRange rows);
 
     const ModelConfig& config_;
     device::Device& device_;

@@ -1,12 +1,25 @@
 #include "model/model.h"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
 #include "model/rope_yarn.h"
 
 namespace baltoro {
+namespace {
+
+// Rows of a step whose halves give every expert this many rows on average: about where AMX, not
+// the memory, limits an expert (see cpu_kernels/README.md).
+constexpr int kRowsPerExpert = 64;
+
+int rows_bound_by_arithmetic(const ModelConfig& config) noexcept {
+    if (config.num_experts_per_tok == 0) return std::numeric_limits<int>::max();
+    return 2 * kRowsPerExpert * config.n_routed_experts / config.num_experts_per_tok;
+}
+
+}  // namespace
 
 Model::Model(const ModelConfig& config,
              const Checkpoint& checkpoint,
@@ -40,42 +53,81 @@ Model::Model(const ModelConfig& config,
       attention_(config, device, activations_, kv_pages_),
       moe_layer_(
           config, device, activations_, team, kernels, experts_.node_stores(), limits.max_rows),
+      rows_for_two_parts_(limits.rows_for_two_parts > 0 ? limits.rows_for_two_parts
+                                                        : rows_bound_by_arithmetic(config)),
       rope_frequencies_(rope_frequencies(config)),
       rope_rows_(static_cast<std::size_t>(limits.max_rows) *
                  static_cast<std::size_t>(config.qk_rope_head_dim)) {}
 
-// Per layer x += Attention(RMSNorm(x)), x += FFN(RMSNorm(x)); then the head.
+// Per layer x += Attention(RMSNorm(x)), x += FFN(RMSNorm(x)); then the head. With two parts, one is
+// in attention on the device while the other is with the routed experts.
 std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     const int n_rows = static_cast<int>(batch.tokens.size());
     check(n_rows > 0 && n_rows <= limits_.max_rows, "a step has 1 to max_rows rows");
-    float* x = activations_.x.as<float>();              // f32 [n_rows, hidden]: the residual stream
-    bf16_t* normed = activations_.normed.as<bf16_t>();  // bf16 [n_rows, hidden]
-
     write_rope(batch);
     device_.begin_step(batch.kind);
-    device_.embed({weights_.embed, batch.tokens, x});
+    device_.embed({weights_.embed, batch.tokens, activations_.x.as<float>()});
+    const std::span<Part> parts = divide(batch, trace);
     int moe_layer_idx = 0;
     for (int l = 0; l < config_.num_hidden_layers; l++) {
-        const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
-        normalise(layer.input_norm, n_rows, nullptr, normed);
-        attention_.add(layer.attention, l, batch.sequences, n_rows);
-        if (config_.is_moe_layer(l)) {
-            normalise(layer.post_attention_norm, n_rows, activations_.normed_f32.as<float>(),
-                      activations_.experts_in.as<bf16_t>());
-            moe_layer_.add(layer, moe_layer_idx++, n_rows, batch.kind, trace);
-        } else {
-            normalise(layer.post_attention_norm, n_rows, nullptr, normed);
-            device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, normed, n_rows, x});
+        for (Part& part : parts) {
+            add_routed(part);  // of the layer before
+            add_layer(l, moe_layer_idx, batch.kind, part, trace);
         }
-        if (trace != nullptr) append_hidden(*trace, l, n_rows);
+        if (config_.is_moe_layer(l)) moe_layer_idx++;
+        if (trace != nullptr) append_hidden(*trace, l, parts.front());
     }
+    for (Part& part : parts)
+        add_routed(part);
     return head(batch.logit_rows);
 }
 
-void Model::normalise(const bf16_t* gain, int n_rows, float* dst_f32, bf16_t* dst_bf16) {
+void Model::add_layer(int layer_idx, int moe_layer_idx, StepKind kind, Part& part, Trace* trace) {
+    const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(layer_idx)];
+    const RowRange rows = part.rows;
     const int hidden = config_.hidden_size;
-    device_.rms_norm({activations_.x.as<float>(), hidden, gain, config_.rms_norm_eps, n_rows,
-                      hidden, dst_f32, dst_bf16});
+    const bool is_moe = config_.is_moe_layer(layer_idx);
+    bf16_t* normed = rows.of<bf16_t>(activations_.normed, hidden);        // bf16 [n, hidden]
+    float* normed_f32 = rows.of<float>(activations_.normed_f32, hidden);  // f32 [n, hidden]
+    normalise(layer.input_norm, rows, nullptr, normed);
+    attention_.add(layer.attention, layer_idx, part.sequences, rows);
+    normalise(layer.post_attention_norm, rows, is_moe ? normed_f32 : nullptr, normed);
+    if (is_moe)
+        part.routed = moe_layer_.begin(layer, moe_layer_idx, rows, kind, trace);
+    else
+        device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, normed, rows.n,
+                           rows.of<float>(activations_.x, hidden)});
+}
+
+void Model::add_routed(Part& part) {
+    if (part.routed) moe_layer_.end(*part.routed);
+    part.routed.reset();
+}
+
+// Half of a step reads most experts' weights as the whole does, so two parts pay only where the
+// experts are bound by arithmetic. A rule of the number of rows alone: parts change last bits.
+std::span<Model::Part> Model::divide(const Batch& batch, const Trace* trace) {
+    const int n_rows = static_cast<int>(batch.tokens.size());
+    const bool is_divided = device_.overlaps_host() && trace == nullptr &&
+                            batch.kind == StepKind::prefill && batch.sequences.size() == 1 &&
+                            n_rows >= rows_for_two_parts_;
+    if (!is_divided) {
+        parts_[0] = {{0, n_rows}, batch.sequences, {}};
+        return {parts_, 1};
+    }
+    const int half = n_rows / 2;
+    const device::SequenceRows& whole = batch.sequences.front();
+    halves_[0] = {0, half, whole.first_position, whole.page_table};
+    halves_[1] = {0, n_rows - half, whole.first_position + half, whole.page_table};
+    parts_[0] = {{0, half}, {halves_, 1}, {}};
+    parts_[1] = {{half, n_rows - half}, {halves_ + 1, 1}, {}};
+    return {parts_, 2};
+}
+
+void Model::normalise(const bf16_t* gain, RowRange rows, float* dst_f32, bf16_t* dst_bf16) {
+    const int hidden = config_.hidden_size;
+    device_.rms_norm({rows.of<float>(activations_.x, hidden), hidden, gain, config_.rms_norm_eps,
+                      rows.n, hidden, dst_f32, dst_bf16});
 }
 
 // Angles in double: at position 100,000 an f32 product would be off by 0.01 rad.
@@ -93,8 +145,10 @@ void Model::write_rope(const Batch& batch) {
     device_.copy_from_host(activations_.rope.as<float>(), rope_rows_.data(), at * sizeof(float));
 }
 
-void Model::append_hidden(Trace& trace, int layer_idx, int n_rows) {
-    const auto n = static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(config_.hidden_size);
+void Model::append_hidden(Trace& trace, int layer_idx, Part& part) {
+    add_routed(part);
+    const std::size_t n =
+        static_cast<std::size_t>(part.rows.n) * static_cast<std::size_t>(config_.hidden_size);
     trace.hidden.resize(static_cast<std::size_t>(config_.num_hidden_layers));
     std::vector<float>& dst = trace.hidden[static_cast<std::size_t>(layer_idx)];
     dst.resize(dst.size() + n);

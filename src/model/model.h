@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct Batch {
 struct ModelLimits {
     int max_rows = 512;  // most rows of one step
     int n_pages = 1;     // of the KV cache
+    // Rows from which on a prefill step of an overlapping device is computed in two parts that take
+    // turns; 0: where the experts are bound by arithmetic.
+    int rows_for_two_parts = 0;
 };
 
 // The forward pass of the DeepSeek-V3 architecture (arXiv 2412.19437): dense parts on a device,
@@ -72,9 +76,19 @@ class Model {
     std::size_t weight_bytes_per_token() const noexcept;
 
   private:
-    void normalise(const bf16_t* gain, int n_rows, float* dst_f32, bf16_t* dst_bf16);
+    // Rows that go through the layers together.
+    struct Part {
+        RowRange rows;
+        std::span<const device::SequenceRows> sequences;
+        std::optional<MoeLayer::Started> routed;  // experts' work that is still to be added
+    };
+
+    std::span<Part> divide(const Batch& batch, const Trace* trace);
+    void add_layer(int layer_idx, int moe_layer_idx, StepKind kind, Part& part, Trace* trace);
+    void add_routed(Part& part);
+    void normalise(const bf16_t* gain, RowRange rows, float* dst_f32, bf16_t* dst_bf16);
     void write_rope(const Batch& batch);
-    void append_hidden(Trace& trace, int layer_idx, int n_rows);
+    void append_hidden(Trace& trace, int layer_idx, Part& part);
     std::span<const float> head(std::span<const std::int32_t> logit_rows);
 
     ModelConfig config_;
@@ -87,6 +101,9 @@ class Model {
     KvPages kv_pages_;
     MlaAttention attention_;
     MoeLayer moe_layer_;
+    Part parts_[2];
+    device::SequenceRows halves_[2] = {};  // the sequences of two parts
+    int rows_for_two_parts_;
     std::vector<double> rope_frequencies_;
     std::vector<float> rope_rows_;  // the step's cosines and sines, on the host
 };

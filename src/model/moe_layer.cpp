@@ -12,41 +12,65 @@ MoeLayer::MoeLayer(const ModelConfig& config,
     : config_(config),
       device_(device),
       activations_(activations),
-      executor_(team,
-                kernels,
-                node_stores,
-                {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok,
-                 max_rows}) {}
+      executor_(
+          team,
+          kernels,
+          node_stores,
+          {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok, max_rows}),
+      tasks_(static_cast<std::size_t>(config.num_hidden_layers) * kPartsUnderWay) {}
 
-void MoeLayer::add(
-    const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace) {
-    float* x = activations_.x.as<float>();                           // f32 [n_rows, hidden]
-    const bf16_t* h = activations_.experts_in.as<bf16_t>();          // bf16 [n_rows, hidden]
-    std::int32_t* ids = activations_.expert_ids.as<std::int32_t>();  // [n_rows, top_k]
-    float* gains = activations_.gains.as<float>();                   // f32 [n_rows, top_k]
-    float* routed = activations_.routed.as<float>();                 // f32 [n_rows, hidden]
+MoeLayer::Started MoeLayer::begin(
+    const LayerWeights& layer, int moe_layer_idx, RowRange rows, StepKind kind, Trace* trace) {
+    const int hidden = config_.hidden_size;
+    const int top_k = config_.num_experts_per_tok;
+    float* x = rows.of<float>(activations_.x, hidden);                  // f32 [n, hidden]
+    const bf16_t* h = rows.of<bf16_t>(activations_.normed, hidden);     // bf16 [n, hidden]
+    auto* ids = rows.of<std::int32_t>(activations_.expert_ids, top_k);  // [n, top_k]
+    float* gains = rows.of<float>(activations_.gains, top_k);           // f32 [n, top_k]
 
-    device_.route({layer.router.gate, layer.router.bias.as<float>(), config_.num_experts_per_tok,
-                   config_.n_group, config_.topk_group, config_.norm_topk_prob,
+    device_.route({layer.router.gate, layer.router.bias.as<float>(), top_k, config_.n_group,
+                   config_.topk_group, config_.norm_topk_prob,
                    static_cast<float>(config_.routed_scaling_factor),
-                   activations_.normed_f32.as<float>(), n_rows, ids, gains});
-    device_.finish();  // ids, gains and h are the host's from here on
-    executor_.run({moe_layer_idx, n_rows, h, ids, gains, routed, kind == StepKind::prefill});
-    bytes_read_ += executor_.last_weight_bytes();
+                   rows.of<float>(activations_.normed_f32, hidden), rows.n, ids, gains});
+    const void* host_h = device_.publish(
+        h, rows.of<bf16_t>(activations_.experts_in, hidden),
+        static_cast<std::size_t>(rows.n) * static_cast<std::size_t>(hidden) * sizeof(bf16_t));
+
+    HostTask& task = tasks_[next_task_++ % tasks_.size()];
+    task = {this,
+            {moe_layer_idx, rows.n, static_cast<const bf16_t*>(host_h), ids, gains,
+             rows.of<float>(activations_.routed, hidden), kind == StepKind::prefill},
+            trace};
+    const int host_work = device_.begin_host_work({run_experts, &task});
     if (layer.ffn.gate)
-        device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, n_rows, x});
-    device_.add(routed, x,
-                static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(config_.hidden_size));
-    if (trace != nullptr) append_experts(*trace, moe_layer_idx, n_rows);
+        device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, rows.n, x});
+    return {host_work, rows};
 }
 
-void MoeLayer::append_experts(Trace& trace, int moe_layer_idx, int n_rows) const {
-    const auto layer = static_cast<std::size_t>(moe_layer_idx);
-    if (trace.routed_experts.size() <= layer) trace.routed_experts.resize(layer + 1);
-    const std::int32_t* ids = activations_.expert_ids.as<std::int32_t>();
-    trace.routed_experts[layer].insert(
-        trace.routed_experts[layer].end(), ids,
-        ids + static_cast<std::ptrdiff_t>(n_rows) * config_.num_experts_per_tok);
+void MoeLayer::end(const Started& started) {
+    const int hidden = config_.hidden_size;
+    device_.end_host_work(started.host_work);
+    device_.add(started.rows.of<float>(activations_.routed, hidden),
+                started.rows.of<float>(activations_.x, hidden),
+                static_cast<std::size_t>(started.rows.n) * static_cast<std::size_t>(hidden));
+}
+
+void MoeLayer::run_experts(void* context) {
+    const HostTask& task = *static_cast<HostTask*>(context);
+    MoeLayer& layer = *task.layer;
+    layer.executor_.run(task.batch);
+    layer.bytes_read_ += layer.executor_.last_weight_bytes();
+    if (task.trace != nullptr) layer.append_experts(task);
+}
+
+void MoeLayer::append_experts(const HostTask& task) const {
+    const auto layer = static_cast<std::size_t>(task.batch.moe_layer_idx);
+    std::vector<std::vector<std::int32_t>>& traced = task.trace->routed_experts;
+    if (traced.size() <= layer) traced.resize(layer + 1);
+    const std::int32_t* ids = task.batch.expert_ids;
+    traced[layer].insert(
+        traced[layer].end(), ids,
+        ids + static_cast<std::ptrdiff_t>(task.batch.n_rows) * config_.num_experts_per_tok);
 }
 
 }  // namespace baltoro

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "device/device.h"
 #include "experts/expert_executor.h"
@@ -13,7 +14,8 @@
 namespace baltoro {
 
 // A mixture-of-experts layer: the device routes and computes the shared expert, the CPU's team
-// computes the routed experts; here the two part and meet. Owns the executor. Engine thread only.
+// computes the routed experts meanwhile; here the two part and meet. Owns the executor. Engine
+// thread only.
 class MoeLayer {
   public:
     // Everything given by reference must outlive the object.
@@ -25,20 +27,41 @@ class MoeLayer {
              std::span<const experts::ExpertStore> node_stores,
              int max_rows);
 
-    // x += sum of gain x expert(h) over the chosen experts, + shared_expert(h), where h is the
-    // normalised input in activations.experts_in (bf16) and normed_f32 (the router's copy).
-    void add(const LayerWeights& layer, int moe_layer_idx, int n_rows, StepKind kind, Trace* trace);
+    // A layer's work on some rows that has begun.
+    struct Started {
+        int host_work = 0;
+        RowRange rows;
+    };
 
-    // Of the experts' weights, by all calls so far.
+    // Parts: routes `rows` and hands them to the routed experts; x += shared_expert(h). h is the
+    // normalised input in activations.normed (bf16) and normed_f32 (the router's copy).
+    Started begin(
+        const LayerWeights& layer, int moe_layer_idx, RowRange rows, StepKind kind, Trace* trace);
+
+    // Meets: x += sum of gain x expert(h) over the chosen experts. In the order of begin().
+    void end(const Started& started);
+
+    // Of the experts' weights, by all finished steps so far.
     std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
   private:
-    void append_experts(Trace& trace, int moe_layer_idx, int n_rows) const;
+    // What the host is to do, kept until it has done it: at most kPartsUnderWay a layer.
+    struct HostTask {
+        MoeLayer* layer = nullptr;
+        experts::ExpertBatch batch;
+        Trace* trace = nullptr;
+    };
+    static constexpr int kPartsUnderWay = 2;
+
+    static void run_experts(void* task);
+    void append_experts(const HostTask& task) const;
 
     const ModelConfig& config_;
     device::Device& device_;
     Activations& activations_;
     experts::ExpertExecutor executor_;
+    std::vector<HostTask> tasks_;  // a ring
+    std::size_t next_task_ = 0;
     std::uint64_t bytes_read_ = 0;
 };
 

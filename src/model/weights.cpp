@@ -18,14 +18,16 @@ class Placer {
     Placer(const Checkpoint& checkpoint, device::Device& device)
         : checkpoint_(checkpoint), device_(device) {}
 
-    device::Matrix matrix(const std::string& name) const {
+    device::Matrix matrix(const std::string& name,
+                          device::WeightUse use = device::WeightUse::product) const {
         return device_.place(*checkpoint_.find(name + ".weight"),
-                             checkpoint_.find(name + ".weight_scale_inv"));
+                             checkpoint_.find(name + ".weight_scale_inv"), use);
     }
 
     const bf16_t* norm(const std::string& name) const {
         return static_cast<const bf16_t*>(
-            device_.place(*checkpoint_.find(name + ".weight"), nullptr).data);
+            device_.place(*checkpoint_.find(name + ".weight"), nullptr, device::WeightUse::product)
+                .data);
     }
 
     // A vector of f32 or bf16 as f32 on the device.
@@ -111,7 +113,7 @@ ModelWeights place_weights(const ModelConfig& config,
                            device::Device& device) {
     const Placer placer(checkpoint, device);
     ModelWeights weights;
-    weights.embed = placer.matrix("model.embed_tokens");
+    weights.embed = placer.matrix("model.embed_tokens", device::WeightUse::lookup);
     for (int l = 0; l < config.num_hidden_layers; l++) {
         const std::string prefix = fmt::format("model.layers.{}.", l);
         LayerWeights layer;
@@ -128,7 +130,7 @@ ModelWeights place_weights(const ModelConfig& config,
         weights.layers.push_back(std::move(layer));
     }
     weights.final_norm = placer.norm("model.norm");
-    weights.head = config.tie_word_embeddings ? weights.embed : placer.matrix("lm_head");
+    weights.head = placer.matrix(config.tie_word_embeddings ? "model.embed_tokens" : "lm_head");
     return weights;
 }
 

@@ -61,7 +61,9 @@ void ScriptedDevice::release(void* data, std::size_t size_bytes) noexcept {
     munmap(data, size_bytes);
 }
 
-device::Matrix ScriptedDevice::place(const TensorView& weight, const TensorView* scale) {
+device::Matrix ScriptedDevice::place(const TensorView& weight,
+                                     const TensorView* scale,
+                                     device::WeightUse /*use*/) {
     device::Matrix matrix;
     matrix.dtype = weight.dtype;
     matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);

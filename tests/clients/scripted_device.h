@@ -22,7 +22,9 @@ class ScriptedDevice final : public device::Device {
 
     std::string describe() const override { return "a script"; }
     device::Buffer allocate(std::size_t size_bytes, device::MemoryKind kind) override;
-    device::Matrix place(const TensorView& weight, const TensorView* scale) override;
+    device::Matrix place(const TensorView& weight,
+                         const TensorView* scale,
+                         device::WeightUse use) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
     void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) override;
     void begin_step(StepKind /*kind*/) override {}
@@ -34,6 +36,15 @@ class ScriptedDevice final : public device::Device {
     void attend(const device::Attend& /*args*/) override {}
     void route(const device::Route& args) override;
     void add(const float* /*src*/, float* /*dst*/, std::size_t /*n*/) override {}
+    int begin_host_work(const device::HostWork& work) override {
+        work.run(work.context);
+        return 0;
+    }
+    void end_host_work(int /*number*/) override {}
+    const void* publish(const void* src, void* /*dst*/, std::size_t /*size_bytes*/) override {
+        return src;
+    }
+    bool overlaps_host() const override { return false; }
     void finish() override {}
 
   private:

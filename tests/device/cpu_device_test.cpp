@@ -130,7 +130,8 @@ TEST_CASE("tensors at odd addresses are placed all the same") {
     const std::vector<bf16_t> w = random_bf16(6, 7);
     std::vector<std::byte> file(1 + w.size() * sizeof(bf16_t));
     std::memcpy(file.data() + 1, w.data(), w.size() * sizeof(bf16_t));
-    const Matrix matrix = device.place({DType::bf16, {2, 3}, file.data() + 1, 12}, nullptr);
+    const Matrix matrix =
+        device.place({DType::bf16, {2, 3}, file.data() + 1, 12}, nullptr, WeightUse::product);
     CHECK(reinterpret_cast<std::uintptr_t>(matrix.data) % alignof(bf16_t) == 0);
     CHECK(std::memcmp(matrix.data, w.data(), 12) == 0);
 }

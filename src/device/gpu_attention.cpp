@@ -1,0 +1,157 @@
+#include "device/gpu_attention.h"
+
+#include <algorithm>
+
+#include "device/gpu_weight.h"
+
+namespace baltoro::device {
+namespace {
+
+constexpr int kSplitTokens = gpu::MlaDecode::kSplitTokens;
+
+int split_count(int n_tokens) noexcept {
+    return (n_tokens + kSplitTokens - 1) / kSplitTokens;
+}
+
+}  // namespace
+
+GpuAttention::GpuAttention(GpuPlatform& platform, const std::function<void()>& drain)
+    : platform_(platform),
+      tables_(platform, drain),
+      queries_(platform, drain),
+      contexts_(platform, drain),
+      partials_(platform, drain),
+      extrema_(platform, drain),
+      kv_b_(platform, drain),
+      latents_(platform, drain),
+      rope_keys_(platform, drain),
+      keys_values_(platform, drain),
+      sums_(platform, drain) {}
+
+void GpuAttention::write_latent(const WriteLatent& args) {
+    const GpuStepTables::Tables tables = tables_.of(args.sequences);
+    platform_.kernels().write_latent(
+        platform_.stream(),
+        {gpu_shapes(args.shapes), args.kv, args.gain, static_cast<float>(args.eps), args.rope,
+         tables.slots, tables.n_rows, args.pages});
+}
+
+// Consecutive sequences with few rows are taken together.
+void GpuAttention::attend(const Attend& args, StepKind kind) {
+    const GpuStepTables::Tables tables = tables_.of(args.sequences);
+    Rows few{0, 0, 0};
+    for (std::size_t s = 0; s < args.sequences.size(); s++) {
+        const SequenceRows& sequence = args.sequences[s];
+        if (kind == StepKind::prefill && sequence.n_rows >= kManyRows) {
+            attend_prefill(args, tables, s);
+            continue;
+        }
+        const int first = sequence.first_row;
+        if (few.n > 0 && few.first + few.n != first) {
+            attend_rows(args, tables, few);
+            few.n = 0;
+        }
+        if (few.n == 0) few = {first, 0, 0};
+        few.n += sequence.n_rows;
+        few.longest = std::max(few.longest, sequence.first_position + sequence.n_rows);
+    }
+    if (few.n > 0) attend_rows(args, tables, few);
+}
+
+void GpuAttention::attend_rows(const Attend& args,
+                               const GpuStepTables::Tables& tables,
+                               const Rows& rows) {
+    const std::size_t row_bytes = static_cast<std::size_t>(split_count(rows.longest)) *
+                                  static_cast<std::size_t>(args.shapes.n_heads) *
+                                  static_cast<std::size_t>(args.shapes.kv_lora_rank) *
+                                  sizeof(float);
+    const int group = static_cast<int>(
+        std::clamp<std::size_t>(kPartialBytes / row_bytes, 1, static_cast<std::size_t>(rows.n)));
+    for (int done = 0; done < rows.n; done += group)
+        attend_group(args, tables,
+                     {rows.first + done, std::min(group, rows.n - done), rows.longest});
+}
+
+void GpuAttention::attend_group(const Attend& args,
+                                const GpuStepTables::Tables& tables,
+                                const Rows& rows) {
+    const gpu::Table& kernels = platform_.kernels();
+    simt::Stream* stream = platform_.stream();
+    const gpu::MlaShapes shapes = gpu_shapes(args.shapes);
+    const auto first = static_cast<std::size_t>(rows.first);
+    const auto n_heads = static_cast<std::size_t>(shapes.n_heads);
+    const std::size_t row_heads = static_cast<std::size_t>(rows.n) * n_heads;
+    const auto rank = static_cast<std::size_t>(shapes.kv_lora_rank);
+    const int n_splits = split_count(rows.longest);
+    const std::size_t n_parts = row_heads * static_cast<std::size_t>(n_splits);
+    bf16_t* queries =
+        queries_.get<bf16_t>(row_heads * static_cast<std::size_t>(args.shapes.latent_dim()));
+    bf16_t* contexts = contexts_.get<bf16_t>(row_heads * rank);
+    float* partials = partials_.get<float>(n_parts * rank);
+    float* extrema = extrema_.get<float>(n_parts * 2);
+
+    const float* q = args.q + first * n_heads * static_cast<std::size_t>(args.shapes.qk_head_dim());
+    const float* rope = args.rope + first * static_cast<std::size_t>(shapes.qk_rope_head_dim);
+    const gpu::DecodeRow* decode_rows = tables.rows + first;
+    const gpu::Weight kv_b = gpu_weight(args.kv_b);
+    kernels.absorb_queries(stream, {shapes, q, kv_b, rope, rows.n, queries});
+    kernels.mla_decode(stream, {shapes, queries, decode_rows, tables.page_tables, args.pages,
+                                args.scale, rows.n, n_splits, partials, extrema});
+    kernels.mla_combine(stream,
+                        {shapes, decode_rows, partials, extrema, rows.n, n_splits, contexts});
+    kernels.project_values(
+        stream, {shapes, contexts, kv_b, rows.n,
+                 args.dst + first * n_heads * static_cast<std::size_t>(shapes.v_head_dim)});
+}
+
+const bf16_t* GpuAttention::expanded(const Matrix& kv_b) {
+    if (kv_b.dtype == DType::bf16) return static_cast<const bf16_t*>(kv_b.data);
+    bf16_t* dst =
+        kv_b_.get<bf16_t>(static_cast<std::size_t>(kv_b.n) * static_cast<std::size_t>(kv_b.k));
+    platform_.kernels().dequantise(platform_.stream(), {gpu_weight(kv_b), dst});
+    return dst;
+}
+
+void GpuAttention::attend_prefill(const Attend& args,
+                                  const GpuStepTables::Tables& tables,
+                                  std::size_t sequence_idx) {
+    const gpu::Table& kernels = platform_.kernels();
+    simt::Stream* stream = platform_.stream();
+    const gpu::MlaShapes shapes = gpu_shapes(args.shapes);
+    const SequenceRows& sequence = args.sequences[sequence_idx];
+    const std::int32_t* page_table = tables.page_tables + tables.table_offsets[sequence_idx];
+    const int n_tokens = sequence.first_position + sequence.n_rows;
+    const auto n_heads = static_cast<std::size_t>(shapes.n_heads);
+    const auto v_head_dim = static_cast<std::size_t>(shapes.v_head_dim);
+    const std::size_t row_heads = static_cast<std::size_t>(sequence.n_rows) * n_heads;
+    const auto slab = static_cast<std::size_t>(std::min(kSlabTokens, n_tokens));
+    bf16_t* q =
+        queries_.get<bf16_t>(row_heads * static_cast<std::size_t>(args.shapes.qk_head_dim()));
+    bf16_t* latents = latents_.get<bf16_t>(slab * static_cast<std::size_t>(shapes.kv_lora_rank));
+    bf16_t* rope_keys =
+        rope_keys_.get<bf16_t>(slab * static_cast<std::size_t>(shapes.qk_rope_head_dim));
+    bf16_t* keys_values = keys_values_.get<bf16_t>(slab * static_cast<std::size_t>(args.kv_b.n));
+    float* sums = sums_.get<float>(row_heads * v_head_dim);
+    float* extrema = extrema_.get<float>(row_heads * 2);
+    const bf16_t* kv_b = expanded(args.kv_b);
+
+    const auto first = static_cast<std::size_t>(sequence.first_row);
+    kernels.rotate_queries(
+        stream,
+        {shapes, args.q + first * n_heads * static_cast<std::size_t>(args.shapes.qk_head_dim()),
+         args.rope + first * static_cast<std::size_t>(shapes.qk_rope_head_dim), sequence.n_rows,
+         q});
+    for (int begin = 0; begin < n_tokens; begin += kSlabTokens) {
+        const int n = std::min(kSlabTokens, n_tokens - begin);
+        kernels.gather_latent(stream,
+                              {shapes, args.pages, page_table, begin, n, latents, rope_keys});
+        kernels.panel_product(
+            stream, {kv_b, latents, args.kv_b.n, args.kv_b.k, n, nullptr, keys_values, false});
+        kernels.mla_prefill(
+            stream, {shapes, q, keys_values, rope_keys, args.scale, sequence.n_rows,
+                     sequence.first_position, begin, n, begin == 0, begin + n == n_tokens, sums,
+                     extrema, args.dst + first * n_heads * v_head_dim});
+    }
+}
+
+}  // namespace baltoro::device

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <functional>
+
+#include "device/device.h"
+#include "device/device_scratch.h"
+#include "device/gpu_step_tables.h"
+
+namespace baltoro::device {
+
+// Multi-head latent attention as a sequence of GPU kernels: absorbed and split over the context for
+// rows that stand alone, with keys and values of every head for the many rows of a prefill. Engine
+// thread only.
+class GpuAttention {
+  public:
+    // Both must outlive the object.
+    GpuAttention(GpuPlatform& platform, const std::function<void()>& drain);
+
+    void begin_step() noexcept { tables_.begin_step(); }
+    void write_latent(const WriteLatent& args);
+    void attend(const Attend& args, StepKind kind);
+
+  private:
+    // New rows of a sequence from which on a prefill step computes keys and values of every head.
+    static constexpr int kManyRows = 32;
+    // Tokens whose keys and values are held at a time: 134 MB for K2.
+    static constexpr int kSlabTokens = 4096;
+    // Of the parts of a split context; rows are taken in groups that fit.
+    static constexpr std::size_t kPartialBytes = std::size_t{256} << 20;
+
+    struct Rows {
+        int first;
+        int n;
+        int longest;  // tokens that the longest of them sees
+    };
+
+    void attend_rows(const Attend& args, const GpuStepTables::Tables& tables, const Rows& rows);
+    void attend_group(const Attend& args, const GpuStepTables::Tables& tables, const Rows& rows);
+    void attend_prefill(const Attend& args,
+                        const GpuStepTables::Tables& tables,
+                        std::size_t sequence_idx);
+    const bf16_t* expanded(const Matrix& kv_b);
+
+    GpuPlatform& platform_;
+    GpuStepTables tables_;
+    DeviceScratch queries_;  // absorbed, or rotated
+    DeviceScratch contexts_;
+    DeviceScratch partials_;
+    DeviceScratch extrema_;
+    DeviceScratch kv_b_;     // bf16
+    DeviceScratch latents_;  // of a slab
+    DeviceScratch rope_keys_;
+    DeviceScratch keys_values_;
+    DeviceScratch sums_;
+};
+
+}  // namespace baltoro::device

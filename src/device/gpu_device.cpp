@@ -1,0 +1,186 @@
+#include "device/gpu_device.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "base/check.h"
+#include "device/gpu_weight.h"
+
+namespace baltoro::device {
+
+GpuDevice::GpuDevice(std::unique_ptr<GpuPlatform> platform)
+    : platform_(std::move(platform)),
+      drain_([this] { finish(); }),
+      handoff_(*platform_),
+      attention_(*platform_, drain_),
+      rows_(*platform_, drain_),
+      ids_(*platform_, drain_),
+      panel_(*platform_, drain_),
+      gate_(*platform_, drain_),
+      up_(*platform_, drain_),
+      hidden_(*platform_, drain_),
+      logits_(*platform_, drain_) {}
+
+GpuDevice::~GpuDevice() = default;
+
+Buffer GpuDevice::allocate(std::size_t size_bytes, MemoryKind kind) {
+    if (size_bytes == 0) return {};
+    void* data = platform_->allocate(size_bytes, kind);
+    if (kind == MemoryKind::shared) shared_.push_back(data);
+    return {*this, data, size_bytes};
+}
+
+void GpuDevice::release(void* data, std::size_t size_bytes) noexcept {
+    handoff_.skip();  // else the GPU may never come to the end of a step that has failed
+    const auto shared = std::find(shared_.begin(), shared_.end(), data);
+    const bool is_shared = shared != shared_.end();
+    if (is_shared) shared_.erase(shared);
+    platform_->release(data, size_bytes, is_shared ? MemoryKind::shared : MemoryKind::device);
+}
+
+Matrix GpuDevice::place(const TensorView& weight, const TensorView* scale, WeightUse use) {
+    check(weight.shape.size() == 1 || weight.shape.size() == 2,
+          "a placed weight is a vector or a matrix");
+    Matrix matrix;
+    matrix.dtype = weight.dtype;
+    matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
+    matrix.k = static_cast<int>(weight.shape.back());
+    if (use == WeightUse::lookup) {
+        matrix.data = weight.data;
+        return matrix;
+    }
+    const auto upload = [&](const TensorView& tensor) {
+        weights_.push_back(allocate(tensor.size_bytes, MemoryKind::device));
+        platform_->copy_to_device(weights_.back().as<void>(), tensor.data, tensor.size_bytes);
+        matrix.size_bytes += tensor.size_bytes;
+        return weights_.back().as<void>();
+    };
+    matrix.data = upload(weight);
+    if (scale != nullptr) matrix.scale = static_cast<const float*>(upload(*scale));
+    return matrix;
+}
+
+void GpuDevice::copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) {
+    finish();
+    platform_->copy_to_host(host_dst, src, size_bytes);
+}
+
+void GpuDevice::copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) {
+    platform_->copy_to_device(dst, host_src, size_bytes);
+}
+
+void GpuDevice::begin_step(StepKind kind) {
+    kind_ = kind;
+    attention_.begin_step();
+}
+
+std::int32_t* GpuDevice::upload_ids(std::span<const std::int32_t> ids) {
+    std::int32_t* dst = ids_.get<std::int32_t>(ids.size());
+    platform_->copy_to_device(dst, ids.data(), ids.size_bytes());
+    return dst;
+}
+
+// The table lies with the host: its rows are gathered there and travel.
+void GpuDevice::embed(const Embed& args) {
+    check(args.table.dtype == DType::bf16, "an embedding table is bf16");
+    const std::size_t row_bytes = static_cast<std::size_t>(args.table.k) * sizeof(bf16_t);
+    looked_up_.resize(args.ids.size() * row_bytes);
+    for (std::size_t r = 0; r < args.ids.size(); r++)
+        std::memcpy(looked_up_.data() + r * row_bytes,
+                    static_cast<const std::byte*>(args.table.data) +
+                        static_cast<std::size_t>(args.ids[r]) * row_bytes,
+                    row_bytes);
+    bf16_t* rows = rows_.get<bf16_t>(looked_up_.size() / sizeof(bf16_t));
+    platform_->copy_to_device(rows, looked_up_.data(), looked_up_.size());
+    row_ids_.resize(args.ids.size());
+    std::iota(row_ids_.begin(), row_ids_.end(), 0);
+    const int n_rows = static_cast<int>(args.ids.size());
+    platform_->kernels().embed(platform_->stream(),
+                               {{rows, nullptr, n_rows, args.table.k, gpu::WeightFormat::bf16},
+                                upload_ids(row_ids_),
+                                n_rows,
+                                args.dst});
+}
+
+void GpuDevice::rms_norm(const Norm& args) {
+    // The kernel writes its input only where something is added to it.
+    platform_->kernels().rms_norm(
+        platform_->stream(),
+        {const_cast<float*>(args.src), args.src_stride, nullptr, args.gain,
+         static_cast<float>(args.eps), args.n_rows, args.n, args.dst_f32, args.dst_bf16});
+}
+
+const bf16_t* GpuDevice::expanded(const Matrix& weight) {
+    if (weight.dtype == DType::bf16) return static_cast<const bf16_t*>(weight.data);
+    bf16_t* dst =
+        panel_.get<bf16_t>(static_cast<std::size_t>(weight.n) * static_cast<std::size_t>(weight.k));
+    platform_->kernels().dequantise(platform_->stream(), {gpu_weight(weight), dst});
+    return dst;
+}
+
+void GpuDevice::product(const Product& args) {
+    if (uses_panels(args.n_rows)) return panel_product(args);
+    platform_->kernels().row_product(platform_->stream(), {gpu_weight(args.w), args.x, nullptr,
+                                                           args.n_rows, args.dst, args.accumulate});
+}
+
+void GpuDevice::panel_product(const Product& args) {
+    platform_->kernels().panel_product(
+        platform_->stream(), {expanded(args.w), args.x, args.w.n, args.w.k, args.n_rows, args.dst,
+                              nullptr, args.accumulate});
+}
+
+void GpuDevice::gated_ffn(const GatedFfn& args) {
+    if (uses_panels(args.n_rows)) return gated_ffn_by_panels(args);
+    bf16_t* hidden = hidden_.get<bf16_t>(static_cast<std::size_t>(args.n_rows) *
+                                         static_cast<std::size_t>(args.gate.n));
+    platform_->kernels().gated_row_product(
+        platform_->stream(),
+        {gpu_weight(args.gate), gpu_weight(args.up), args.x, args.n_rows, hidden});
+    platform_->kernels().row_product(
+        platform_->stream(), {gpu_weight(args.down), hidden, nullptr, args.n_rows, args.dst, true});
+}
+
+void GpuDevice::gated_ffn_by_panels(const GatedFfn& args) {
+    const std::size_t n =
+        static_cast<std::size_t>(args.n_rows) * static_cast<std::size_t>(args.gate.n);
+    float* gate = gate_.get<float>(n);
+    float* up = up_.get<float>(n);
+    bf16_t* hidden = hidden_.get<bf16_t>(n);
+    panel_product({args.gate, args.x, args.n_rows, gate, false});
+    panel_product({args.up, args.x, args.n_rows, up, false});
+    platform_->kernels().silu_mul(platform_->stream(),
+                                  {gate, up, static_cast<std::int64_t>(n), hidden});
+    panel_product({args.down, hidden, args.n_rows, args.dst, true});
+}
+
+// The router's product reads f32 activations whatever the number of rows: near ties are decided by
+// their last bits.
+void GpuDevice::route(const Route& args) {
+    float* logits = logits_.get<float>(static_cast<std::size_t>(args.n_rows) *
+                                       static_cast<std::size_t>(args.w.n));
+    platform_->kernels().row_product(
+        platform_->stream(), {gpu_weight(args.w), nullptr, args.x, args.n_rows, logits, false});
+    platform_->kernels().choose_experts(
+        platform_->stream(),
+        {logits, args.bias, args.n_rows, args.w.n, args.top_k, args.n_group, args.topk_group,
+         args.norm_topk_prob, args.scaling_factor, args.ids, args.gains});
+}
+
+void GpuDevice::add(const float* src, float* dst, std::size_t n) {
+    platform_->kernels().add(platform_->stream(), {src, dst, static_cast<std::int64_t>(n)});
+}
+
+const void* GpuDevice::publish(const void* src, void* shared_dst, std::size_t size_bytes) {
+    platform_->copy_within(shared_dst, src, size_bytes);
+    return shared_dst;
+}
+
+void GpuDevice::finish() {
+    handoff_.serve();
+    platform_->wait();
+}
+
+}  // namespace baltoro::device

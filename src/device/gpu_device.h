@@ -1,0 +1,74 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "device/device.h"
+#include "device/device_scratch.h"
+#include "device/gpu_attention.h"
+#include "device/gpu_platform.h"
+#include "device/handoff.h"
+
+namespace baltoro::device {
+
+// A GPU, real or emulated: each operation becomes one or a few kernels queued in the platform's
+// stream. Weights are copied to the device, except tables whose rows are looked up. Engine thread
+// only.
+class GpuDevice final : public Device {
+  public:
+    explicit GpuDevice(std::unique_ptr<GpuPlatform> platform);
+    ~GpuDevice() override;
+
+    std::string describe() const override { return platform_->describe(); }
+    Buffer allocate(std::size_t size_bytes, MemoryKind kind) override;
+    Matrix place(const TensorView& weight, const TensorView* scale, WeightUse use) override;
+    void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
+    void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) override;
+    void begin_step(StepKind kind) override;
+    void embed(const Embed& args) override;
+    void rms_norm(const Norm& args) override;
+    void product(const Product& args) override;
+    void gated_ffn(const GatedFfn& args) override;
+    void write_latent(const WriteLatent& args) override { attention_.write_latent(args); }
+    void attend(const Attend& args) override { attention_.attend(args, kind_); }
+    void route(const Route& args) override;
+    void add(const float* src, float* dst, std::size_t n) override;
+    int begin_host_work(const HostWork& work) override { return handoff_.begin(work); }
+    void end_host_work(int number) override { handoff_.end(number); }
+    const void* publish(const void* src, void* shared_dst, std::size_t size_bytes) override;
+    bool overlaps_host() const override { return true; }
+    void finish() override;
+
+  private:
+    // Rows from which on a prefill step multiplies on tensor cores.
+    static constexpr int kPanelRows = 32;
+
+    void release(void* data, std::size_t size_bytes) noexcept override;
+    bool uses_panels(int n_rows) const noexcept {
+        return kind_ == StepKind::prefill && n_rows >= kPanelRows;
+    }
+    const bf16_t* expanded(const Matrix& weight);
+    void panel_product(const Product& args);
+    void gated_ffn_by_panels(const GatedFfn& args);
+    std::int32_t* upload_ids(std::span<const std::int32_t> ids);
+
+    std::unique_ptr<GpuPlatform> platform_;
+    std::function<void()> drain_;  // finish(), for scratch memory about to grow
+    StepKind kind_ = StepKind::prefill;
+    Handoff handoff_;
+    GpuAttention attention_;
+    std::vector<void*> shared_;          // what release() is to give back as shared memory
+    std::vector<std::byte> looked_up_;   // rows of a lookup table, on the host
+    std::vector<std::int32_t> row_ids_;  // 0, 1, 2, …
+    std::vector<Buffer> weights_;
+    DeviceScratch rows_;  // looked-up rows
+    DeviceScratch ids_;
+    DeviceScratch panel_;  // a weight as bf16
+    DeviceScratch gate_;
+    DeviceScratch up_;
+    DeviceScratch hidden_;  // the gated intermediate
+    DeviceScratch logits_;  // of the router
+};
+
+}  // namespace baltoro::device

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "base/check.h"
+#include "device/device.h"
+#include "gpu_kernels/kernels.h"
+
+namespace baltoro::device {
+
+// A device's matrix as GPU kernels take it.
+inline gpu::Weight gpu_weight(const Matrix& matrix) {
+    switch (matrix.dtype) {
+        case DType::bf16:
+            return {matrix.data, nullptr, matrix.n, matrix.k, gpu::WeightFormat::bf16};
+        case DType::f32:
+            return {matrix.data, nullptr, matrix.n, matrix.k, gpu::WeightFormat::f32};
+        default:
+            break;
+    }
+    check(matrix.dtype == DType::f8_e4m3 && matrix.scale != nullptr,
+          "a weight is bf16, f32 or block fp8");
+    return {matrix.data, matrix.scale, matrix.n, matrix.k, gpu::WeightFormat::fp8_block};
+}
+
+inline gpu::MlaShapes gpu_shapes(const MlaShapes& shapes) noexcept {
+    return {shapes.n_heads, shapes.kv_lora_rank, shapes.qk_nope_head_dim, shapes.qk_rope_head_dim,
+            shapes.v_head_dim};
+}
+
+}  // namespace baltoro::device

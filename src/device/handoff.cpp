@@ -1,0 +1,88 @@
+#include "device/handoff.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <new>
+
+#include "base/check.h"
+
+namespace baltoro::device {
+namespace {
+
+constexpr std::size_t kCounterBytes = 2 * sizeof(std::uint32_t);
+
+// Turns of the waiting loop between two looks at whether the GPU has failed.
+constexpr int kTurnsPerLook = 1 << 14;
+// Turns after which another thread may have the core: a GPU that is emulated needs one.
+constexpr int kTurnsPerYield = 1 << 8;
+
+}  // namespace
+
+Handoff::Handoff(GpuPlatform& platform)
+    : platform_(platform),
+      flags_(new (platform.allocate(sizeof(Flags), MemoryKind::shared)) Flags{}),
+      counters_(static_cast<std::uint32_t*>(platform.allocate(kCounterBytes, MemoryKind::device))) {
+}
+
+Handoff::~Handoff() {
+    platform_.release(counters_, kCounterBytes, MemoryKind::device);
+    platform_.release(flags_, sizeof(Flags), MemoryKind::shared);
+}
+
+int Handoff::begin(const HostWork& work) {
+    works_.push_back(work);
+    platform_.kernels().signal_host(platform_.stream(),
+                                    {{&flags_->reached, &flags_->done, counters_, counters_ + 1}});
+    return static_cast<int>(n_begun_++);
+}
+
+void Handoff::end(int number) {
+    check(static_cast<std::uint32_t>(number) == n_ended_ && n_ended_ < n_begun_,
+          "host work is ended in the order in which it began");
+    n_ended_++;
+    platform_.kernels().await_host(platform_.stream(),
+                                   {{&flags_->reached, &flags_->done, counters_, counters_ + 1}});
+}
+
+void Handoff::serve() {
+    std::exception_ptr error;
+    while (!works_.empty()) {
+        const HostWork work = works_.front();
+        works_.pop_front();
+        const std::uint32_t number = ++n_served_;
+        try {
+            wait_until_reached(number);
+            if (!error) work.run(work.context);
+        } catch (...) {
+            if (!error) error = std::current_exception();
+        }
+        raise_done(number);
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+void Handoff::skip() noexcept {
+    works_.clear();
+    n_served_ = n_begun_;
+    raise_done(n_served_);
+    // Every signal has its wait: the GPU counts both.
+    while (n_ended_ < n_begun_)
+        end(static_cast<int>(n_ended_));
+}
+
+void Handoff::wait_until_reached(std::uint32_t number) {
+    const std::atomic_ref<std::uint32_t> reached(flags_->reached);
+    for (int turn = 1;
+         static_cast<std::int32_t>(reached.load(std::memory_order_acquire) - number) < 0; turn++) {
+        if (turn % kTurnsPerYield == 0) sched_yield();
+        if (turn % kTurnsPerLook == 0) platform_.check_failure();
+        __builtin_ia32_pause();
+    }
+}
+
+void Handoff::raise_done(std::uint32_t number) noexcept {
+    std::atomic_ref<std::uint32_t>(flags_->done).store(number, std::memory_order_release);
+}
+
+}  // namespace baltoro::device

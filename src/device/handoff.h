@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <exception>
+
+#include "device/device.h"
+#include "device/gpu_platform.h"
+
+namespace baltoro::device {
+
+// Where a GPU and the host take turns. begin() queues a signal behind the GPU's work so far, end()
+// a wait for the host; in between the GPU goes on by itself. Both flags are counters in shared
+// memory that one side raises and the other spins on: no call-back, no lock. Engine thread only.
+class Handoff {
+  public:
+    // `platform` must outlive the object.
+    explicit Handoff(GpuPlatform& platform);
+    ~Handoff();
+    Handoff(const Handoff&) = delete;
+    Handoff& operator=(const Handoff&) = delete;
+
+    // See Device::begin_host_work().
+    int begin(const HostWork& work);
+    void end(int number);
+
+    // Runs the works that have begun, each as soon as the GPU has come to it. When one throws, the
+    // others are skipped, so that the GPU is not left waiting, and the exception goes on.
+    void serve();
+
+    // Lets the GPU pass everything that has begun, without the work: after a step has failed.
+    void skip() noexcept;
+
+  private:
+    // Each on a cache line of its own.
+    struct Flags {
+        alignas(64) std::uint32_t reached;  // raised by the GPU
+        alignas(64) std::uint32_t done;     // raised by the host
+    };
+
+    void wait_until_reached(std::uint32_t number);
+    void raise_done(std::uint32_t number) noexcept;
+
+    GpuPlatform& platform_;
+    Flags* flags_;             // shared memory
+    std::uint32_t* counters_;  // device memory: signals, waits
+    std::uint32_t n_begun_ = 0;
+    std::uint32_t n_ended_ = 0;
+    std::uint32_t n_served_ = 0;
+    std::deque<HostWork> works_;  // begun and not yet served
+};
+
+}  // namespace baltoro::device
