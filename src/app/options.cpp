@@ -28,9 +28,19 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
                    "Instruction set: auto (default, the best this machine runs), scalar, avx2, "
                    "avx512, avx512_bf16, amx")
         ->type_name("LEVEL");
-    app.add_option("--device", options.device, "Where the dense part runs: auto (default) or cpu")
-        ->check(CLI::IsMember({"auto", "cpu"}))
+    app.add_option("--device", options.device,
+                   "Where attention, shared and dense layers run: auto (default: a CUDA device "
+                   "where there is one), cpu, cuda, or emulated (the GPU's kernels on the CPU, "
+                   "slowly, for tests)")
+        ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
         ->type_name("NAME");
+    app.add_option("--gpu", options.gpu, "Index of the CUDA device; default 0")
+        ->check(CLI::Range(0, 255))
+        ->type_name("N");
+    app.add_option("--gpu-memory", options.gpu_memory_gb,
+                   "Most memory to use of the GPU, in GB; 0 (default): what is free")
+        ->check(CLI::Range(0.0, 1e6))
+        ->type_name("GB");
     app.add_option(
            "--experts", options.experts,
            "Routed experts: mapped (read where the checkpoint lies; starts at once), copied "

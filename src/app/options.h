@@ -12,7 +12,9 @@ namespace baltoro {
 // Where and how a model runs; shared by the subcommands that load one.
 struct RuntimeOptions {
     std::string model_dir;
-    std::string device = "auto";   // auto, cpu
+    std::string device = "auto";   // auto, cpu, cuda, emulated
+    int gpu = 0;                   // index of the CUDA device
+    double gpu_memory_gb = 0.0;    // most memory to use of it; 0: what is free
     std::string isa = "auto";      // auto, or a level's name
     std::string experts = "auto";  // auto, mapped, copied
     int threads = 0;               // 0: one per physical core

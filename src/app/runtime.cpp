@@ -8,10 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "app/device_choice.h"
 #include "app/expert_memory.h"
+#include "app/gpu_memory.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "device/cpu_device.h"
+#include "device/gpu_device.h"
 #include "model/checkpoint_check.h"
 #include "model/tensor_names.h"
 #include "numa/available_memory.h"
@@ -95,6 +98,26 @@ RoutedExperts load(const Runtime& runtime,
     return RoutedExperts(std::move(mapped));
 }
 
+// The device that the options name, its memory checked against what the model needs.
+std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
+                                              const RuntimeOptions& options,
+                                              const ModelLimits& limits) {
+    std::unique_ptr<device::GpuPlatform> gpu = choose_gpu(options);
+    if (gpu == nullptr) return std::make_unique<device::CpuDevice>(*runtime.team, runtime.isa);
+    const device::GpuStepShapes shapes =
+        gpu_step_shapes(runtime.config, runtime.checkpoint, limits.max_rows, runtime.context_size);
+    const GpuMemoryPlan plan = plan_gpu_memory(runtime.config, runtime.checkpoint, shapes,
+                                               limits.n_pages * device::kPageTokens);
+    std::uint64_t available = gpu->free_bytes();
+    if (options.gpu_memory_gb > 0)
+        available = std::min(available, static_cast<std::uint64_t>(options.gpu_memory_gb * 1e9));
+    require_gpu_memory(plan, available, runtime.config);
+    log_line(gpu_memory_line(plan, available));
+    auto device = std::make_unique<device::GpuDevice>(std::move(gpu));
+    device->reserve(shapes);
+    return device;
+}
+
 }  // namespace
 
 Runtime make_runtime(const RuntimeOptions& options,
@@ -123,12 +146,12 @@ Runtime make_runtime(const RuntimeOptions& options,
     const numa::Topology topology = numa::discover_topology();
     const int n_threads = choose_threads(options, topology);
     runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
-    RoutedExperts experts = load(runtime, options, topology);
-    runtime.device = make_device ? make_device(*runtime.team, isa)
-                                 : std::make_unique<device::CpuDevice>(*runtime.team, isa);
     const int kv_tokens = std::max(options.kv_tokens, context);
     const ModelLimits limits{std::min(options.chunk, context),
                              (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
+    runtime.device =
+        make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);
+    RoutedExperts experts = load(runtime, options, topology);
     runtime.model =
         std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device, *runtime.team,
                                 kernels::table_for(isa), limits, std::move(experts));

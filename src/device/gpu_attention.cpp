@@ -28,6 +28,18 @@ GpuAttention::GpuAttention(GpuPlatform& platform, const std::function<void()>& d
       keys_values_(platform, drain),
       sums_(platform, drain) {}
 
+void GpuAttention::reserve(const GpuScratchSizes& sizes) {
+    queries_.get<std::byte>(sizes.queries);
+    contexts_.get<std::byte>(sizes.contexts);
+    partials_.get<std::byte>(sizes.partials);
+    extrema_.get<std::byte>(sizes.extrema);
+    kv_b_.get<std::byte>(sizes.kv_b);
+    latents_.get<std::byte>(sizes.latents);
+    rope_keys_.get<std::byte>(sizes.rope_keys);
+    keys_values_.get<std::byte>(sizes.keys_values);
+    sums_.get<std::byte>(sizes.sums);
+}
+
 void GpuAttention::write_latent(const WriteLatent& args) {
     const GpuStepTables::Tables tables = tables_.of(args.sequences);
     platform_.kernels().write_latent(

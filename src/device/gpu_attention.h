@@ -4,6 +4,7 @@
 
 #include "device/device.h"
 #include "device/device_scratch.h"
+#include "device/gpu_scratch_sizes.h"
 #include "device/gpu_step_tables.h"
 
 namespace baltoro::device {
@@ -16,6 +17,9 @@ class GpuAttention {
     // Both must outlive the object.
     GpuAttention(GpuPlatform& platform, const std::function<void()>& drain);
 
+    // Takes the memory of the largest step.
+    void reserve(const GpuScratchSizes& sizes);
+
     void begin_step() noexcept { tables_.begin_step(); }
     void write_latent(const WriteLatent& args);
     void attend(const Attend& args, StepKind kind);
@@ -23,10 +27,6 @@ class GpuAttention {
   private:
     // New rows of a sequence from which on a prefill step computes keys and values of every head.
     static constexpr int kManyRows = 32;
-    // Tokens whose keys and values are held at a time: 134 MB for K2.
-    static constexpr int kSlabTokens = 4096;
-    // Of the parts of a split context; rows are taken in groups that fit.
-    static constexpr std::size_t kPartialBytes = std::size_t{256} << 20;
 
     struct Rows {
         int first;
@@ -51,7 +51,7 @@ class GpuAttention {
     DeviceScratch latents_;  // of a slab
     DeviceScratch rope_keys_;
     DeviceScratch keys_values_;
-    DeviceScratch sums_;
+    DeviceScratch sums_;  // of the running softmax
 };
 
 }  // namespace baltoro::device

@@ -25,6 +25,18 @@ GpuDevice::GpuDevice(std::unique_ptr<GpuPlatform> platform)
 
 GpuDevice::~GpuDevice() = default;
 
+void GpuDevice::reserve(const GpuStepShapes& shapes) {
+    const GpuScratchSizes sizes = gpu_scratch_sizes(shapes);
+    attention_.reserve(sizes);
+    rows_.get<std::byte>(sizes.looked_up_rows);
+    ids_.get<std::byte>(sizes.ids);
+    panel_.get<std::byte>(sizes.panel);
+    gate_.get<std::byte>(sizes.gate);
+    up_.get<std::byte>(sizes.up);
+    hidden_.get<std::byte>(sizes.hidden);
+    logits_.get<std::byte>(sizes.logits);
+}
+
 Buffer GpuDevice::allocate(std::size_t size_bytes, MemoryKind kind) {
     if (size_bytes == 0) return {};
     void* data = platform_->allocate(size_bytes, kind);

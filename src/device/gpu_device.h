@@ -20,6 +20,9 @@ class GpuDevice final : public Device {
     explicit GpuDevice(std::unique_ptr<GpuPlatform> platform);
     ~GpuDevice() override;
 
+    // Takes the scratch memory of the largest step, so that no later step needs to.
+    void reserve(const GpuStepShapes& shapes);
+
     std::string describe() const override { return platform_->describe(); }
     Buffer allocate(std::size_t size_bytes, MemoryKind kind) override;
     Matrix place(const TensorView& weight, const TensorView* scale, WeightUse use) override;

@@ -21,6 +21,9 @@ struct RowRange {
 struct Activations {
     Activations(const ModelConfig& config, device::Device& device, int max_rows);
 
+    // Of device memory.
+    static std::size_t device_bytes(const ModelConfig& config, int max_rows);
+
     device::Buffer x;           // f32 [hidden]: the residual stream
     device::Buffer normed;      // bf16 [hidden]
     device::Buffer normed_f32;  // f32 [hidden]: the router's input

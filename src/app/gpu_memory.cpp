@@ -1,0 +1,87 @@
+#include "app/gpu_memory.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "model/activations.h"
+#include "model/checkpoint_check.h"
+#include "model/kv_pages.h"
+#include "model/tensor_names.h"
+
+namespace baltoro {
+namespace {
+
+constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
+
+double gigabytes(std::uint64_t bytes) {
+    return 1e-9 * static_cast<double>(bytes);
+}
+
+// Whether a tensor is copied to the GPU: the embedding table only where it is the head too.
+bool lies_on_gpu(const ModelConfig& config, std::string_view name) {
+    if (!is_used(config, name) || is_routed_expert(name)) return false;
+    return name != kEmbedding || config.tie_word_embeddings;
+}
+
+}  // namespace
+
+device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
+                                      const Checkpoint& checkpoint,
+                                      int max_rows,
+                                      int context_size) {
+    device::GpuStepShapes shapes;
+    shapes.mla = {config.num_attention_heads, config.kv_lora_rank, config.qk_nope_head_dim,
+                  config.qk_rope_head_dim, config.v_head_dim};
+    shapes.max_rows = max_rows;
+    shapes.max_tokens = context_size;
+    const bool has_dense = !config.is_moe_layer(0);
+    shapes.ffn_size = std::max(has_dense ? config.intermediate_size : 0,
+                               config.n_shared_experts * config.moe_intermediate_size);
+    shapes.n_experts = config.n_routed_experts;
+    shapes.hidden_size = config.hidden_size;
+    for (const auto& [name, tensor] : checkpoint.tensors())
+        if (lies_on_gpu(config, name) && tensor.dtype == DType::f8_e4m3)
+            shapes.largest_weight = std::max(shapes.largest_weight, tensor.size_bytes);
+    return shapes;
+}
+
+GpuMemoryPlan plan_gpu_memory(const ModelConfig& config,
+                              const Checkpoint& checkpoint,
+                              const device::GpuStepShapes& shapes,
+                              int kv_tokens) {
+    GpuMemoryPlan plan;
+    plan.kv_tokens = kv_tokens;
+    for (const auto& [name, tensor] : checkpoint.tensors())
+        if (lies_on_gpu(config, name)) plan.weights += tensor.size_bytes;
+    plan.kv_cache =
+        KvPages::bytes_per_token(config) * static_cast<std::uint64_t>(std::max(kv_tokens, 0));
+    plan.activations = device::gpu_scratch_sizes(shapes).total() +
+                       Activations::device_bytes(config, shapes.max_rows);
+    return plan;
+}
+
+std::string gpu_memory_line(const GpuMemoryPlan& plan, std::uint64_t available) {
+    return fmt::format(
+        "GPU memory: weights {:.2f} GB, KV cache {:.2f} GB ({} tokens), activations {:.2f} GB; "
+        "{:.2f} of {:.2f} GB",
+        gigabytes(plan.weights), gigabytes(plan.kv_cache), plan.kv_tokens,
+        gigabytes(plan.activations), gigabytes(plan.total()), gigabytes(available));
+}
+
+void require_gpu_memory(const GpuMemoryPlan& plan,
+                        std::uint64_t available,
+                        const ModelConfig& config) {
+    if (plan.total() <= available) return;
+    const std::uint64_t fixed = plan.weights + plan.activations;
+    const std::uint64_t tokens =
+        available > fixed ? (available - fixed) / KvPages::bytes_per_token(config) : 0;
+    const std::string advice =
+        tokens < 256 ? std::string("--device cpu needs no GPU")
+                     : fmt::format("there is room for {} tokens: see --ctx-size and --parallel",
+                                   tokens / 64 * 64);
+    throw Error(fmt::format("{} are available: {}", gpu_memory_line(plan, available), advice));
+}
+
+}  // namespace baltoro

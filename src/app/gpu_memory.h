@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/options.h"
+#include "device/gpu_scratch_sizes.h"
+#include "model/config.h"
+#include "weights/checkpoint.h"
+
+namespace baltoro {
+
+// What a model needs of a GPU's memory, in bytes.
+struct GpuMemoryPlan {
+    std::uint64_t weights = 0;  // attention, shared experts, dense layers, head
+    std::uint64_t kv_cache = 0;
+    std::uint64_t activations = 0;  // of the largest step, with all scratch
+    int kv_tokens = 0;              // in the cache
+
+    std::uint64_t total() const noexcept { return weights + kv_cache + activations; }
+};
+
+// The shapes of the largest step of `max_rows` rows over contexts of `context_size` tokens.
+device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
+                                      const Checkpoint& checkpoint,
+                                      int max_rows,
+                                      int context_size);
+
+GpuMemoryPlan plan_gpu_memory(const ModelConfig& config,
+                              const Checkpoint& checkpoint,
+                              const device::GpuStepShapes& shapes,
+                              int kv_tokens);
+
+// "GPU memory: weights 10.51 GB, KV cache 9.20 GB (131072 tokens), activations 1.20 GB; 20.91 of
+// 79.10 GB"
+std::string gpu_memory_line(const GpuMemoryPlan& plan, std::uint64_t available);
+
+// Throws Error with the numbers and the option that would help if the plan does not fit.
+void require_gpu_memory(const GpuMemoryPlan& plan,
+                        std::uint64_t available,
+                        const ModelConfig& config);
+
+}  // namespace baltoro

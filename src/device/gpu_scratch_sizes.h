@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+
+#include "device/device.h"
+
+namespace baltoro::device {
+
+// What the scratch memory of a GPU depends on.
+struct GpuStepShapes {
+    MlaShapes mla;
+    int max_rows = 0;    // of a step
+    int max_tokens = 0;  // that one row sees
+    int ffn_size = 0;    // of the widest FFN on the device
+    int n_experts = 0;   // routed
+    int hidden_size = 0;
+    std::size_t largest_weight = 0;  // elements of the largest block-fp8 matrix
+};
+
+// Bytes of each scratch buffer for the largest step.
+struct GpuScratchSizes {
+    // of attention
+    std::size_t queries = 0;
+    std::size_t contexts = 0;
+    std::size_t partials = 0;
+    std::size_t extrema = 0;
+    std::size_t kv_b = 0;
+    std::size_t latents = 0;
+    std::size_t rope_keys = 0;
+    std::size_t keys_values = 0;
+    std::size_t sums = 0;
+    // of everything else
+    std::size_t looked_up_rows = 0;
+    std::size_t ids = 0;
+    std::size_t panel = 0;
+    std::size_t gate = 0;
+    std::size_t up = 0;
+    std::size_t hidden = 0;
+    std::size_t logits = 0;
+
+    std::size_t total() const noexcept {
+        return queries + contexts + partials + extrema + kv_b + latents + rope_keys + keys_values +
+               sums + looked_up_rows + ids + panel + gate + up + hidden + logits;
+    }
+};
+
+GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept;
+
+// Tokens of a prefill whose keys and values of every head are held at a time.
+constexpr int kSlabTokens = 4096;
+// Most memory of the parts of split contexts, but for one row at least; rows are taken in groups
+// that fit.
+constexpr std::size_t kPartialBytes = std::size_t{256} << 20;
+
+}  // namespace baltoro::device

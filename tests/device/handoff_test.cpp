@@ -1,0 +1,133 @@
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "base/error.h"
+#include "device/emulated_platform.h"
+#include "device/handoff.h"
+
+namespace baltoro::device {
+namespace {
+
+// A device value that the stream and the host change by turns, so that any wrong order shows.
+struct Turns {
+    explicit Turns(GpuPlatform& gpu)
+        : platform(gpu), value(static_cast<int*>(gpu.allocate(sizeof(int), MemoryKind::shared))) {}
+    ~Turns() { platform.release(value, sizeof(int), MemoryKind::shared); }
+
+    void set_by_device(int n) { platform.copy_to_device(value, &n, sizeof n); }
+
+    GpuPlatform& platform;
+    int* value;
+    std::vector<int> seen;
+};
+
+// Sees what the device wrote last and writes its negative.
+void negate(void* context) {
+    Turns& turns = *static_cast<Turns*>(context);
+    turns.seen.push_back(*turns.value);
+    *turns.value = -*turns.value;
+}
+
+void fail(void*) {
+    throw Error("the host's work failed");
+}
+
+EmulationOptions delayed(std::uint64_t seed) {
+    EmulationOptions options;
+    options.max_delay_us = 200;
+    options.seed = seed;
+    return options;
+}
+
+TEST_CASE("device and host take turns in the order of the stream, whatever is delayed") {
+    for (std::uint64_t seed = 1; seed <= 8; seed++) {
+        CAPTURE(seed);
+        const auto platform = make_emulated_platform(delayed(seed));
+        Handoff handoff(*platform);
+        Turns turns(*platform);
+        int* copies = static_cast<int*>(platform->allocate(64 * sizeof(int), MemoryKind::shared));
+        for (int i = 0; i < 20; i++) {
+            turns.set_by_device(i + 1);
+            const int number = handoff.begin({negate, &turns});
+            handoff.end(number);
+            platform->copy_within(copies + i, turns.value, sizeof(int));
+        }
+        handoff.serve();
+        platform->wait();
+        REQUIRE(turns.seen.size() == 20);
+        for (int i = 0; i < 20; i++) {
+            CHECK(turns.seen[static_cast<std::size_t>(i)] == i + 1);
+            CHECK(copies[i] == -(i + 1));
+        }
+        platform->release(copies, 64 * sizeof(int), MemoryKind::shared);
+    }
+}
+
+TEST_CASE("the device works on between the beginning and the end of host work") {
+    const auto platform = make_emulated_platform();
+    Handoff handoff(*platform);
+    Turns a(*platform);
+    Turns b(*platform);
+    a.set_by_device(3);
+    const int first = handoff.begin({negate, &a});
+    b.set_by_device(4);
+    const int second = handoff.begin({negate, &b});
+    handoff.end(first);
+    handoff.end(second);
+    handoff.serve();
+    platform->wait();
+    CHECK(*a.value == -3);
+    CHECK(*b.value == -4);
+}
+
+TEST_CASE("work that throws is reported, the rest is skipped and the stream goes on") {
+    const auto platform = make_emulated_platform(delayed(3));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    handoff.end(handoff.begin({fail, nullptr}));
+    handoff.end(handoff.begin({negate, &turns}));
+    CHECK_THROWS_WITH_AS(handoff.serve(), "the host's work failed", Error);
+    platform->wait();
+    CHECK(turns.seen.empty());
+
+    turns.set_by_device(7);
+    handoff.end(handoff.begin({negate, &turns}));
+    handoff.serve();
+    platform->wait();
+    CHECK(*turns.value == -7);
+}
+
+TEST_CASE("a step that is given up leaves no one waiting") {
+    const auto platform = make_emulated_platform(delayed(4));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    const int number = handoff.begin({negate, &turns});
+    handoff.end(number);
+    (void)handoff.begin({negate, &turns});  // never ended
+    handoff.skip();
+    platform->wait();
+    CHECK(turns.seen.empty());
+
+    turns.set_by_device(9);
+    handoff.end(handoff.begin({negate, &turns}));
+    handoff.serve();
+    platform->wait();
+    CHECK(*turns.value == -9);
+}
+
+TEST_CASE("the emulated platform bounds its memory and says so with the numbers") {
+    EmulationOptions options;
+    options.memory_bytes = 1'000'000'000;
+    const auto platform = make_emulated_platform(options);
+    void* data = platform->allocate(600'000'000, MemoryKind::device);
+    CHECK_THROWS_WITH_AS(platform->allocate(600'000'000, MemoryKind::device),
+                         "cannot have 0.60 GB of GPU memory: 0.40 GB are free", Error);
+    platform->release(data, 600'000'000, MemoryKind::device);
+    CHECK(platform->free_bytes() == 1'000'000'000);
+}
+
+}  // namespace
+}  // namespace baltoro::device
