@@ -1,12 +1,20 @@
 #pragma once
 
+#include "gpu_kernels/dequantise.cuh"
 #include "gpu_kernels/kernels.h"
+#include "gpu_kernels/panel_product.cuh"
+#include "gpu_kernels/row_product.cuh"
 
 namespace baltoro::gpu {
 namespace {
 
 // Products with weights.
-void fill_product_kernels(Table& /*table*/) {}
+void fill_product_kernels(Table& table) {
+    table.row_product = launch_row_product;
+    table.dequantise = launch_dequantise;
+    table.panel_product = launch_panel_product;
+    table.gated_row_product = launch_gated_row_product;
+}
 
 }  // namespace
 }  // namespace baltoro::gpu

@@ -59,6 +59,10 @@ __device__ __forceinline__ void store16(void* dst, const T& value) {
     *static_cast<uint4*>(dst) = words;
 }
 
+__device__ __forceinline__ float multiply_add(float a, float b, float c) {
+    return __fmaf_rn(a, b, c);
+}
+
 __device__ __forceinline__ float f32_from_bf16(bf16_t value) {
     return __uint_as_float(static_cast<uint32_t>(value) << 16);
 }

@@ -119,6 +119,11 @@ void store16(void* dst, const T& value) {
     memcpy(dst, &value, sizeof value);
 }
 
+// a b + c; on the GPU in one rounding.
+inline float multiply_add(float a, float b, float c) {
+    return a * b + c;
+}
+
 inline float f32_from_bf16(bf16_t value) {
     return float_from_bf16(value);
 }
