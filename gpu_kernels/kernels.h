@@ -147,9 +147,9 @@ struct LargestLogits {
     float* values;
 };
 
-// The shapes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). kv_lora_rank is a
-// multiple of 64 and at most 512; qk_rope_head_dim a multiple of 16 and at most 64; the other two
-// are multiples of 16 and at most 128.
+// The shapes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). All are multiples of
+// 8 (the test checkpoints have 96, 32, 48 and 40); kv_lora_rank is at most 512, qk_rope_head_dim at
+// most 64, the other two at most 128.
 struct MlaShapes {
     int n_heads;
     int kv_lora_rank;
