@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,26 +13,35 @@
 
 namespace baltoro::testing {
 
-// A checkpoint on the CPU device, without progress or tokenizer.
+// Makes a device in place of the CPU's.
+using DeviceMaker = std::function<std::unique_ptr<device::Device>()>;
+
+// A checkpoint on a device, by default the CPU, without progress or tokenizer.
 struct LoadedModel {
-    LoadedModel(const std::string& directory, kernels::IsaLevel isa, int n_threads, int max_rows)
+    LoadedModel(const std::string& directory,
+                kernels::IsaLevel isa,
+                int n_threads,
+                int max_rows,
+                const DeviceMaker& make_device = {},
+                int rows_for_two_parts = 0)
         : config(read_model_config(directory)),
           checkpoint(directory),
           // Without spinning: beside other processes the tests would wait for whole time slices.
           team(std::vector<numa::WorkerPlace>(static_cast<std::size_t>(n_threads)), 0),
-          device(team, isa),
+          device(make_device ? make_device() : std::make_unique<device::CpuDevice>(team, isa)),
           model(config,
                 checkpoint,
-                device,
+                *device,
                 team,
                 kernels::table_for(isa),
-                {max_rows, (config.max_position_embeddings + device::kPageTokens - 1) /
-                               device::kPageTokens}) {}
+                {max_rows,
+                 (config.max_position_embeddings + device::kPageTokens - 1) / device::kPageTokens,
+                 rows_for_two_parts}) {}
 
     ModelConfig config;
     Checkpoint checkpoint;
     numa::Team team;
-    device::CpuDevice device;
+    std::unique_ptr<device::Device> device;
     Model model;
 };
 
