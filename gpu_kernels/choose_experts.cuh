@@ -126,6 +126,10 @@ __global__ void choose_experts(ChooseExperts args) {
         const int expert = shared.chosen[k];
         args.ids[row * args.top_k + k] = expert;
         args.gains[row * args.top_k + k] = shared.score[expert] * factor;
+        if (args.device_ids != nullptr) {
+            args.device_ids[row * args.top_k + k] = expert;
+            args.device_gains[row * args.top_k + k] = shared.score[expert] * factor;
+        }
     }
 }
 

@@ -134,6 +134,71 @@ struct ChooseExperts {
     float scaling_factor;
     int32_t* ids;
     float* gains;
+    int32_t* device_ids;  // the same once more, or null
+    float* device_gains;
+};
+
+// Where the parts of a slot begin, in bytes; each at a multiple of 256.
+struct ExpertSlotLayout {
+    int64_t gate, up, down, gate_scale, up_scale, down_scale, size;
+};
+
+constexpr ExpertSlotLayout expert_slot_layout(int hidden_size,
+                                              int moe_intermediate_size,
+                                              WeightFormat format) {
+    const int64_t width = format == WeightFormat::fp8_block ? 1
+                          : format == WeightFormat::bf16    ? 2
+                                                            : 4;
+    const int64_t blocks = static_cast<int64_t>((hidden_size + kScaleBlock - 1) / kScaleBlock) *
+                           ((moe_intermediate_size + kScaleBlock - 1) / kScaleBlock);
+    const auto padded = [](int64_t n) { return (n + 255) / 256 * 256; };
+    const int64_t matrix = padded(width * hidden_size * moe_intermediate_size);
+    const int64_t scales = format == WeightFormat::fp8_block ? padded(blocks * 4) : 0;
+    return {0,
+            matrix,
+            2 * matrix,
+            3 * matrix,
+            3 * matrix + scales,
+            3 * matrix + 2 * scales,
+            3 * matrix + 3 * scales};
+}
+
+// Routed experts of one layer that live on the GPU. Slot s, at slots + s * layout.size, holds gate
+// and up [moe_intermediate_size, hidden_size] and down [hidden_size, moe_intermediate_size], then
+// their scales in the same order where the format has them.
+struct ResidentExperts {
+    const char* slots;
+    ExpertSlotLayout layout;
+    const int32_t* slot_of;  // int32 [n_experts]; -1: lives elsewhere
+    int hidden_size;
+    int moe_intermediate_size;
+    WeightFormat format;
+};
+
+// dst[r, c] = silu(gate x[r]) * (up x[r]) of the expert ids[r, c], where it lives on the GPU.
+//   x bf16 [n_rows, hidden_size]     ids int32 [n_rows, top_k]
+//   dst bf16 [n_rows, top_k, moe_intermediate_size]; other experts' parts are left alone
+// Row independence: yes.
+struct ResidentGateUp {
+    ResidentExperts experts;
+    const bf16_t* x;
+    const int32_t* ids;
+    int n_rows;
+    int top_k;
+    bf16_t* dst;
+};
+
+// dst[r] += sum over c, in order, of gains[r, c] * down(hidden[r, c]), for experts on the GPU.
+//   hidden as ResidentGateUp::dst     dst f32 [n_rows, hidden_size]
+// Row independence: yes.
+struct ResidentDown {
+    ResidentExperts experts;
+    const bf16_t* hidden;
+    const int32_t* ids;
+    const float* gains;
+    int n_rows;
+    int top_k;
+    float* dst;
 };
 
 // The k largest logits of every row, best first, ties to the lower index; NaN counts as -infinity.
@@ -318,6 +383,8 @@ struct Table {
     void (*silu_mul)(simt::Stream*, const SiluMul&);
     void (*add)(simt::Stream*, const Add&);
     void (*choose_experts)(simt::Stream*, const ChooseExperts&);
+    void (*resident_gate_up)(simt::Stream*, const ResidentGateUp&);
+    void (*resident_down)(simt::Stream*, const ResidentDown&);
     void (*largest_logits)(simt::Stream*, const LargestLogits&);
     void (*write_latent)(simt::Stream*, const WriteLatent&);
     void (*absorb_queries)(simt::Stream*, const AbsorbQueries&);

@@ -178,7 +178,7 @@ void GpuDevice::route(const Route& args) {
     platform_->kernels().choose_experts(
         platform_->stream(),
         {logits, args.bias, args.n_rows, args.w.n, args.top_k, args.n_group, args.topk_group,
-         args.norm_topk_prob, args.scaling_factor, args.ids, args.gains});
+         args.norm_topk_prob, args.scaling_factor, args.ids, args.gains, nullptr, nullptr});
 }
 
 void GpuDevice::add(const float* src, float* dst, std::size_t n) {

@@ -41,10 +41,14 @@ void check_case(const CheckDevice& device, const Case& c) {
     const DeviceArray<float> bias(device, bias_values);
     const DeviceArray<std::int32_t> ids(device, rows * top_k);
     const DeviceArray<float> gains(device, rows * top_k);
+    const DeviceArray<std::int32_t> device_ids(device, rows * top_k);
+    const DeviceArray<float> device_gains(device, rows * top_k);
     device.kernels().choose_experts(
-        device.stream(), {logits.data(), bias.data(), c.n_rows, c.n_experts, c.rule.top_k,
-                          c.rule.n_group, c.rule.topk_group, c.rule.norm_topk_prob,
-                          c.rule.scaling_factor, ids.data(), gains.data()});
+        device.stream(),
+        {logits.data(), bias.data(), c.n_rows, c.n_experts, c.rule.top_k, c.rule.n_group,
+         c.rule.topk_group, c.rule.norm_topk_prob, c.rule.scaling_factor, ids.data(), gains.data(),
+         device_ids.data(), device_gains.data()});
+    CHECK(device_ids.download() == ids.download());
     const std::vector<std::int32_t> out_ids = ids.download();
     const std::vector<float> out_gains = gains.download();
     std::vector<float> choice(n);
