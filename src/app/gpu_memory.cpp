@@ -27,10 +27,18 @@ bool lies_on_gpu(const ModelConfig& config, std::string_view name) {
 
 }  // namespace
 
+std::uint64_t n_moe_layers(const ModelConfig& config) noexcept {
+    std::uint64_t n = 0;
+    for (int l = 0; l < config.num_hidden_layers; l++)
+        n += config.is_moe_layer(l) ? 1 : 0;
+    return n;
+}
+
 device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
                                       const Checkpoint& checkpoint,
                                       int max_rows,
-                                      int context_size) {
+                                      int context_size,
+                                      bool has_experts) {
     device::GpuStepShapes shapes;
     shapes.mla = {config.num_attention_heads, config.kv_lora_rank, config.qk_nope_head_dim,
                   config.qk_rope_head_dim, config.v_head_dim};
@@ -41,6 +49,8 @@ device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
                                config.n_shared_experts * config.moe_intermediate_size);
     shapes.n_experts = config.n_routed_experts;
     shapes.hidden_size = config.hidden_size;
+    shapes.experts_per_row = config.num_experts_per_tok;
+    shapes.resident_ffn_size = has_experts ? config.moe_intermediate_size : 0;
     for (const auto& [name, tensor] : checkpoint.tensors())
         if (lies_on_gpu(config, name) && tensor.dtype == DType::f8_e4m3)
             shapes.largest_weight = std::max(shapes.largest_weight, tensor.size_bytes);
@@ -64,16 +74,35 @@ GpuMemoryPlan plan_gpu_memory(const ModelConfig& config,
 
 std::string gpu_memory_line(const GpuMemoryPlan& plan, std::uint64_t available) {
     return fmt::format(
-        "GPU memory: weights {:.2f} GB, KV cache {:.2f} GB ({} tokens), activations {:.2f} GB; "
-        "{:.2f} of {:.2f} GB",
+        "GPU memory: weights {:.2f} GB, KV cache {:.2f} GB ({} tokens), activations {:.2f} GB, "
+        "experts {:.2f} GB; {:.2f} of {:.2f} GB",
         gigabytes(plan.weights), gigabytes(plan.kv_cache), plan.kv_tokens,
-        gigabytes(plan.activations), gigabytes(plan.total()), gigabytes(available));
+        gigabytes(plan.activations), gigabytes(plan.experts), gigabytes(plan.total()),
+        gigabytes(available));
+}
+
+int choose_gpu_experts(const std::string& wish,
+                       const GpuMemoryPlan& plan,
+                       std::uint64_t available,
+                       std::uint64_t expert_bytes,
+                       const ModelConfig& config) {
+    if (wish != "auto") return std::min(std::stoi(wish), config.n_routed_experts);
+    // Something is left for what the driver and its libraries take later.
+    constexpr std::uint64_t kMargin = std::uint64_t{256} << 20;
+    const std::uint64_t taken = plan.total() + kMargin;
+    const std::uint64_t of_each = expert_bytes * n_moe_layers(config);
+    if (available <= taken || of_each == 0) return 0;
+    return static_cast<int>(std::min<std::uint64_t>(
+        (available - taken) / of_each, static_cast<std::uint64_t>(config.n_routed_experts)));
 }
 
 void require_gpu_memory(const GpuMemoryPlan& plan,
                         std::uint64_t available,
                         const ModelConfig& config) {
     if (plan.total() <= available) return;
+    if (plan.experts > 0 && plan.total() - plan.experts <= available)
+        throw Error(fmt::format("{} are available: fewer --gpu-experts would fit",
+                                gpu_memory_line(plan, available)));
     const std::uint64_t fixed = plan.weights + plan.activations;
     const std::uint64_t tokens =
         available > fixed ? (available - fixed) / KvPages::bytes_per_token(config) : 0;

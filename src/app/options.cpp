@@ -42,6 +42,13 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
         ->check(CLI::Range(0.0, 1e6))
         ->type_name("GB");
     app.add_option(
+           "--gpu-experts", options.gpu_experts,
+           "Routed experts of each layer that live on the GPU, the most used ones: a number "
+           "(default 0) or auto (as many as its memory takes). They move between requests, "
+           "which may change last bits")
+        ->check(CLI::IsMember({"auto"}) | CLI::Range(0, 1 << 16))
+        ->type_name("N");
+    app.add_option(
            "--experts", options.experts,
            "Routed experts: mapped (read where the checkpoint lies; starts at once), copied "
            "(to 2 MB pages of the NUMA nodes that compute them) or auto (default: copied "

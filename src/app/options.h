@@ -12,15 +12,16 @@ namespace baltoro {
 // Where and how a model runs; shared by the subcommands that load one.
 struct RuntimeOptions {
     std::string model_dir;
-    std::string device = "auto";   // auto, cpu, cuda, emulated
-    int gpu = 0;                   // index of the CUDA device
-    double gpu_memory_gb = 0.0;    // most memory to use of it; 0: what is free
-    std::string isa = "auto";      // auto, or a level's name
-    std::string experts = "auto";  // auto, mapped, copied
-    int threads = 0;               // 0: one per physical core
-    int context_size = 0;          // 0: the checkpoint's max_position_embeddings
-    int chunk = 512;               // most rows of one step
-    int kv_tokens = 0;             // tokens that the KV cache holds; 0: one context
+    std::string device = "auto";    // auto, cpu, cuda, emulated
+    int gpu = 0;                    // index of the CUDA device
+    std::string gpu_experts = "0";  // routed experts of each layer on the GPU, or auto
+    double gpu_memory_gb = 0.0;     // most memory to use of it; 0: what is free
+    std::string isa = "auto";       // auto, or a level's name
+    std::string experts = "auto";   // auto, mapped, copied
+    int threads = 0;                // 0: one per physical core
+    int context_size = 0;           // 0: the checkpoint's max_position_embeddings
+    int chunk = 512;                // most rows of one step
+    int kv_tokens = 0;              // tokens that the KV cache holds; 0: one context
 };
 
 struct RunCommand {

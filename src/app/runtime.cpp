@@ -98,22 +98,37 @@ RoutedExperts load(const Runtime& runtime,
     return RoutedExperts(std::move(mapped));
 }
 
-// The device that the options name, its memory checked against what the model needs.
+// The device that the options name, its memory checked against what the model needs; sets how many
+// routed experts live there.
 std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
                                               const RuntimeOptions& options,
-                                              const ModelLimits& limits) {
+                                              ModelLimits& limits) {
     std::unique_ptr<device::GpuPlatform> gpu = choose_gpu(options);
     if (gpu == nullptr) return std::make_unique<device::CpuDevice>(*runtime.team, runtime.isa);
+    const ModelConfig& config = runtime.config;
     const device::GpuStepShapes shapes =
-        gpu_step_shapes(runtime.config, runtime.checkpoint, limits.max_rows, runtime.context_size);
-    const GpuMemoryPlan plan = plan_gpu_memory(runtime.config, runtime.checkpoint, shapes,
-                                               limits.n_pages * device::kPageTokens);
+        gpu_step_shapes(config, runtime.checkpoint, limits.max_rows, runtime.context_size,
+                        options.gpu_experts != "0");
+    GpuMemoryPlan plan =
+        plan_gpu_memory(config, runtime.checkpoint, shapes, limits.n_pages * device::kPageTokens);
     std::uint64_t available = gpu->free_bytes();
     if (options.gpu_memory_gb > 0)
         available = std::min(available, static_cast<std::uint64_t>(options.gpu_memory_gb * 1e9));
-    require_gpu_memory(plan, available, runtime.config);
-    log_line(gpu_memory_line(plan, available));
     auto device = std::make_unique<device::GpuDevice>(std::move(gpu));
+    if (config.n_routed_experts > 0) {
+        const std::uint64_t expert_bytes =
+            device->expert_slot_bytes({config.hidden_size, config.moe_intermediate_size,
+                                       config.fp8_blocks ? DType::f8_e4m3 : DType::bf16});
+        limits.device_experts =
+            choose_gpu_experts(options.gpu_experts, plan, available, expert_bytes, config);
+        plan.experts =
+            expert_bytes * n_moe_layers(config) * static_cast<std::uint64_t>(limits.device_experts);
+    }
+    require_gpu_memory(plan, available, config);
+    log_line(gpu_memory_line(plan, available));
+    if (limits.device_experts > 0)
+        log_line(fmt::format("experts: {} of {} of each layer live on the GPU",
+                             limits.device_experts, config.n_routed_experts));
     device->reserve(shapes);
     return device;
 }
@@ -147,8 +162,8 @@ Runtime make_runtime(const RuntimeOptions& options,
     const int n_threads = choose_threads(options, topology);
     runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
     const int kv_tokens = std::max(options.kv_tokens, context);
-    const ModelLimits limits{std::min(options.chunk, context),
-                             (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
+    ModelLimits limits{std::min(options.chunk, context),
+                       (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
     runtime.device =
         make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);
     RoutedExperts experts = load(runtime, options, topology);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/check.h"
+
 namespace baltoro::device {
 
 Buffer::~Buffer() {
@@ -20,6 +22,21 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     data_ = std::exchange(other.data_, nullptr);
     size_bytes_ = std::exchange(other.size_bytes_, 0);
     return *this;
+}
+
+std::size_t Device::expert_slot_bytes(const ExpertShape& /*shape*/) const {
+    check(false, "only a device with memory of its own takes routed experts");
+    return 0;
+}
+
+void Device::fill_expert_slot(const ExpertShape& shape,
+                              std::byte* /*slot*/,
+                              const HostExpert& /*src*/) {
+    (void)expert_slot_bytes(shape);
+}
+
+void Device::add_resident_experts(const ResidentExperts& args) {
+    (void)expert_slot_bytes(args.shape);
 }
 
 }  // namespace baltoro::device

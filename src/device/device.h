@@ -189,6 +189,36 @@ struct Route {
     float* gains;
 };
 
+// The shape of a layer's routed experts.
+struct ExpertShape {
+    int hidden_size;
+    int moe_intermediate_size;
+    DType dtype;  // bf16, or e4m3 with block scales
+};
+
+// One routed expert in host memory: gate and up [moe_intermediate_size, hidden_size], down
+// [hidden_size, moe_intermediate_size], contiguous; scales null for bf16.
+struct HostExpert {
+    const void* gate;
+    const void* up;
+    const void* down;
+    const float* gate_scale;
+    const float* up_scale;
+    const float* down_scale;
+};
+
+// dst[r, :] += sum over the choices of the last route() whose expert has a slot, in their order, of
+// gain * expert(x[r])                                         x bf16 [n_rows, hidden_size], dst f32
+struct ResidentExperts {
+    ExpertShape shape;
+    const std::byte* slots;       // expert_slot_bytes() each
+    const std::int32_t* slot_of;  // int32 [n_experts], device memory; -1: the host computes it
+    const bf16_t* x;
+    int n_rows;
+    int top_k;
+    float* dst;
+};
+
 // The one virtual interface: memory, and the operations of a transformer block, executed in the
 // order they are called. An operation may return before it has finished; finish() waits for all.
 // Pointers are device pointers unless a comment says host. Sizes are in elements. The host blocks
@@ -237,6 +267,12 @@ class Device {
     // Whether operations run while the host works, so that it pays to have two halves of a step
     // under way.
     virtual bool overlaps_host() const = 0;
+
+    // Routed experts in device memory; only where overlaps_host().
+    virtual std::size_t expert_slot_bytes(const ExpertShape& shape) const;
+    // Queued; the host memory has been read when the call returns.
+    virtual void fill_expert_slot(const ExpertShape& shape, std::byte* slot, const HostExpert& src);
+    virtual void add_resident_experts(const ResidentExperts& args);
 
     // Waits until every operation so far has finished; shared memory is then the host's.
     virtual void finish() = 0;

@@ -54,7 +54,7 @@ void GpuAttention::attend(const Attend& args, StepKind kind) {
     Rows few{0, 0, 0};
     for (std::size_t s = 0; s < args.sequences.size(); s++) {
         const SequenceRows& sequence = args.sequences[s];
-        if (kind == StepKind::prefill && sequence.n_rows >= kManyRows) {
+        if (kind == StepKind::prefill) {
             attend_prefill(args, tables, s);
             continue;
         }

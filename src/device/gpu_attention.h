@@ -25,9 +25,6 @@ class GpuAttention {
     void attend(const Attend& args, StepKind kind);
 
   private:
-    // New rows of a sequence from which on a prefill step computes keys and values of every head.
-    static constexpr int kManyRows = 32;
-
     struct Rows {
         int first;
         int n;

@@ -21,6 +21,9 @@ GpuDevice::GpuDevice(std::unique_ptr<GpuPlatform> platform)
       gate_(*platform_, drain_),
       up_(*platform_, drain_),
       hidden_(*platform_, drain_),
+      chosen_ids_(*platform_, drain_),
+      chosen_gains_(*platform_, drain_),
+      resident_hidden_(*platform_, drain_),
       logits_(*platform_, drain_) {}
 
 GpuDevice::~GpuDevice() = default;
@@ -35,6 +38,9 @@ void GpuDevice::reserve(const GpuStepShapes& shapes) {
     up_.get<std::byte>(sizes.up);
     hidden_.get<std::byte>(sizes.hidden);
     logits_.get<std::byte>(sizes.logits);
+    chosen_ids_.get<std::byte>(sizes.chosen_ids);
+    chosen_gains_.get<std::byte>(sizes.chosen_gains);
+    resident_hidden_.get<std::byte>(sizes.resident_hidden);
 }
 
 Buffer GpuDevice::allocate(std::size_t size_bytes, MemoryKind kind) {
@@ -133,7 +139,7 @@ const bf16_t* GpuDevice::expanded(const Matrix& weight) {
 }
 
 void GpuDevice::product(const Product& args) {
-    if (uses_panels(args.n_rows)) return panel_product(args);
+    if (uses_panels()) return panel_product(args);
     platform_->kernels().row_product(platform_->stream(), {gpu_weight(args.w), args.x, nullptr,
                                                            args.n_rows, args.dst, args.accumulate});
 }
@@ -145,7 +151,7 @@ void GpuDevice::panel_product(const Product& args) {
 }
 
 void GpuDevice::gated_ffn(const GatedFfn& args) {
-    if (uses_panels(args.n_rows)) return gated_ffn_by_panels(args);
+    if (uses_panels()) return gated_ffn_by_panels(args);
     bf16_t* hidden = hidden_.get<bf16_t>(static_cast<std::size_t>(args.n_rows) *
                                          static_cast<std::size_t>(args.gate.n));
     platform_->kernels().gated_row_product(
@@ -175,10 +181,14 @@ void GpuDevice::route(const Route& args) {
                                        static_cast<std::size_t>(args.w.n));
     platform_->kernels().row_product(
         platform_->stream(), {gpu_weight(args.w), nullptr, args.x, args.n_rows, logits, false});
+    const std::size_t n_choices =
+        static_cast<std::size_t>(args.n_rows) * static_cast<std::size_t>(args.top_k);
+    auto* chosen_ids = chosen_ids_.get<std::int32_t>(n_choices);
+    auto* chosen_gains = chosen_gains_.get<float>(n_choices);
     platform_->kernels().choose_experts(
         platform_->stream(),
         {logits, args.bias, args.n_rows, args.w.n, args.top_k, args.n_group, args.topk_group,
-         args.norm_topk_prob, args.scaling_factor, args.ids, args.gains, nullptr, nullptr});
+         args.norm_topk_prob, args.scaling_factor, args.ids, args.gains, chosen_ids, chosen_gains});
 }
 
 void GpuDevice::add(const float* src, float* dst, std::size_t n) {

@@ -41,16 +41,17 @@ class GpuDevice final : public Device {
     void end_host_work(int number) override { handoff_.end(number); }
     const void* publish(const void* src, void* shared_dst, std::size_t size_bytes) override;
     bool overlaps_host() const override { return true; }
+    std::size_t expert_slot_bytes(const ExpertShape& shape) const override;
+    void fill_expert_slot(const ExpertShape& shape,
+                          std::byte* slot,
+                          const HostExpert& src) override;
+    void add_resident_experts(const ResidentExperts& args) override;
     void finish() override;
 
   private:
-    // Rows from which on a prefill step multiplies on tensor cores.
-    static constexpr int kPanelRows = 32;
-
     void release(void* data, std::size_t size_bytes) noexcept override;
-    bool uses_panels(int n_rows) const noexcept {
-        return kind_ == StepKind::prefill && n_rows >= kPanelRows;
-    }
+    // On tensor cores, whatever the number of rows is, so that a row's bits do not depend on it.
+    bool uses_panels() const noexcept { return kind_ == StepKind::prefill; }
     const bf16_t* expanded(const Matrix& weight);
     void panel_product(const Product& args);
     void gated_ffn_by_panels(const GatedFfn& args);
@@ -70,7 +71,10 @@ class GpuDevice final : public Device {
     DeviceScratch panel_;  // a weight as bf16
     DeviceScratch gate_;
     DeviceScratch up_;
-    DeviceScratch hidden_;  // the gated intermediate
+    DeviceScratch hidden_;      // the gated intermediate
+    DeviceScratch chosen_ids_;  // of the last route()
+    DeviceScratch chosen_gains_;
+    DeviceScratch resident_hidden_;
     DeviceScratch logits_;  // of the router
 };
 

@@ -41,6 +41,10 @@ GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept {
     sizes.up = ffn * sizeof(float);
     sizes.hidden = ffn * sizeof(bf16_t);
     sizes.logits = rows * size(shapes.n_experts) * sizeof(float);
+    const std::size_t n_choices = rows * size(shapes.experts_per_row);
+    sizes.chosen_ids = n_choices * sizeof(std::int32_t);
+    sizes.chosen_gains = n_choices * sizeof(float);
+    sizes.resident_hidden = n_choices * size(shapes.resident_ffn_size) * sizeof(bf16_t);
     return sizes;
 }
 

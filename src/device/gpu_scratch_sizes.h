@@ -14,6 +14,8 @@ struct GpuStepShapes {
     int ffn_size = 0;    // of the widest FFN on the device
     int n_experts = 0;   // routed
     int hidden_size = 0;
+    int experts_per_row = 0;
+    int resident_ffn_size = 0;       // of routed experts on the device; 0: there are none
     std::size_t largest_weight = 0;  // elements of the largest block-fp8 matrix
 };
 
@@ -37,10 +39,14 @@ struct GpuScratchSizes {
     std::size_t up = 0;
     std::size_t hidden = 0;
     std::size_t logits = 0;
+    std::size_t chosen_ids = 0;
+    std::size_t chosen_gains = 0;
+    std::size_t resident_hidden = 0;
 
     std::size_t total() const noexcept {
         return queries + contexts + partials + extrema + kv_b + latents + rope_keys + keys_values +
-               sums + looked_up_rows + ids + panel + gate + up + hidden + logits;
+               sums + looked_up_rows + ids + panel + gate + up + hidden + logits + chosen_ids +
+               chosen_gains + resident_hidden;
     }
 };
 

@@ -21,6 +21,16 @@ inline gpu::Weight gpu_weight(const Matrix& matrix) {
     return {matrix.data, matrix.scale, matrix.n, matrix.k, gpu::WeightFormat::fp8_block};
 }
 
+inline gpu::WeightFormat gpu_format(DType dtype) {
+    check(dtype == DType::bf16 || dtype == DType::f8_e4m3, "experts are bf16 or block fp8");
+    return dtype == DType::bf16 ? gpu::WeightFormat::bf16 : gpu::WeightFormat::fp8_block;
+}
+
+inline gpu::ExpertSlotLayout gpu_slot_layout(const ExpertShape& shape) {
+    return gpu::expert_slot_layout(shape.hidden_size, shape.moe_intermediate_size,
+                                   gpu_format(shape.dtype));
+}
+
 inline gpu::MlaShapes gpu_shapes(const MlaShapes& shapes) noexcept {
     return {shapes.n_heads, shapes.kv_lora_rank, shapes.qk_nope_head_dim, shapes.qk_rope_head_dim,
             shapes.v_head_dim};

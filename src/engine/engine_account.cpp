@@ -54,6 +54,7 @@ void EngineLoop::fail(Answer& answer, const std::string& message) {
 // step's plan may still name it.
 void EngineLoop::end(Answer& answer, FinishReason reason) {
     answer.is_finished = true;
+    has_ended_ = true;
     scheduler_.finish(answer.sequence);
     if (answer.drawer != nullptr) free_drawers_.push_back(std::move(answer.drawer));
     answer.note_times(EngineClock::now());

@@ -46,6 +46,7 @@ void EngineLoop::step() {
         decode(plan.decoding);
         if (plan.prefilling != nullptr) prefill(plan);
         metrics_.steps_total++;
+        if (std::exchange(has_ended_, false)) model_.move_hot_experts();
     }
     update_gauges();
 }

@@ -74,6 +74,7 @@ class EngineLoop {
     std::vector<Sequence*> batched_;
     std::span<const float> logits_;
     std::string failure_;
+    bool has_ended_ = false;  // an answer, in this step
 
     int decoded_tokens_ = 0;  // since the last figure of decode_tokens_per_second
     double decoded_s_ = 0.0;

@@ -45,6 +45,7 @@ GenerationStats generate(Session& session, Sampler& sampler, const GenerationReq
         stats.decode_tokens++;
     }
     stats.decode_s = seconds_since(decode_begin);
+    session.end_answer();
     return stats;
 }
 

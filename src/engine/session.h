@@ -38,6 +38,9 @@ class Session {
     // Of the last prefill: tokens computed, the others having been in the cache.
     int prefilled() const noexcept { return prefilled_; }
 
+    // Between answers: see Model::move_hot_experts().
+    void end_answer() { model_.move_hot_experts(); }
+
   private:
     // Tokens of `ids` that the cache holds as a cold run would compute them.
     int reusable(std::span<const std::int32_t> ids) const;

@@ -32,6 +32,9 @@ struct ExpertBatch {
     float* dst = nullptr;
     // False: a row's bits do not depend on the other rows, however many choose the same expert.
     bool may_use_panels = true;
+    // int32 [n_experts]: experts with a number that is not negative are computed elsewhere and left
+    // out; null: none.
+    const std::int32_t* slot_of = nullptr;
 };
 
 // Computes routed experts on the team in phases separated by barriers: (pack, where an expert has

@@ -87,6 +87,7 @@ struct ExpertExecutor::State {
     }
     // Not one that another device computes.
     bool is_here(const ExpertGroup& group) const noexcept {
+        if (batch.slot_of != nullptr && batch.slot_of[group.expert_idx] >= 0) return false;
         return weights(nodes[0], group).gate.data != nullptr;
     }
     void* scratch_of(int worker_idx) const noexcept {

@@ -19,6 +19,16 @@ int rows_bound_by_arithmetic(const ModelConfig& config) noexcept {
     return 2 * kRowsPerExpert * config.n_routed_experts / config.num_experts_per_tok;
 }
 
+std::optional<ResidentExperts> make_resident(const ModelConfig& config,
+                                             const Checkpoint& checkpoint,
+                                             device::Device& device,
+                                             const ModelLimits& limits) {
+    if (limits.device_experts == 0) return {};
+    check(device.overlaps_host(), "only a device with memory of its own takes routed experts");
+    return std::optional<ResidentExperts>(std::in_place, config, device,
+                                          map_experts(config, checkpoint), limits.device_experts);
+}
+
 }  // namespace
 
 Model::Model(const ModelConfig& config,
@@ -51,8 +61,15 @@ Model::Model(const ModelConfig& config,
       activations_(config, device, limits.max_rows),
       kv_pages_(config, device, limits.n_pages),
       attention_(config, device, activations_, kv_pages_),
-      moe_layer_(
-          config, device, activations_, team, kernels, experts_.node_stores(), limits.max_rows),
+      resident_(make_resident(config, checkpoint, device, limits)),
+      moe_layer_(config,
+                 device,
+                 activations_,
+                 team,
+                 kernels,
+                 experts_.node_stores(),
+                 limits.max_rows,
+                 resident_ ? &*resident_ : nullptr),
       rows_for_two_parts_(limits.rows_for_two_parts > 0 ? limits.rows_for_two_parts
                                                         : rows_bound_by_arithmetic(config)),
       rope_frequencies_(rope_frequencies(config)),
@@ -172,6 +189,10 @@ std::span<const float> Model::head(std::span<const std::int32_t> logit_rows) {
                      activations_.logits.as<float>(), false});
     device_.finish();
     return {activations_.logits.as<float>(), n};
+}
+
+void Model::move_hot_experts() {
+    if (resident_) resident_->move_hot();
 }
 
 std::size_t Model::weight_bytes_per_token() const noexcept {

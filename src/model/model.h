@@ -11,6 +11,7 @@
 #include "model/kv_pages.h"
 #include "model/mla_attention.h"
 #include "model/moe_layer.h"
+#include "model/resident_experts.h"
 #include "model/routed_experts.h"
 #include "model/trace.h"
 #include "model/weights.h"
@@ -34,6 +35,8 @@ struct ModelLimits {
     // Rows from which on a prefill step of an overlapping device is computed in two parts that take
     // turns; 0: where the experts are bound by arithmetic.
     int rows_for_two_parts = 0;
+    // Routed experts of each layer that live on an overlapping device.
+    int device_experts = 0;
 };
 
 // The forward pass of the DeepSeek-V3 architecture (arXiv 2412.19437): dense parts on a device,
@@ -62,6 +65,9 @@ class Model {
     // Runs one step and returns the logits, f32 [logit_rows.size(), vocab_size], valid until the
     // next step. `trace`, if given, is appended to.
     std::span<const float> forward(const Batch& batch, Trace* trace = nullptr);
+
+    // Between requests: lets experts that have become hot move to the device.
+    void move_hot_experts();
 
     // The calling thread is the engine thread from here on.
     void take_over() { team_.take_over(); }
@@ -100,6 +106,7 @@ class Model {
     Activations activations_;
     KvPages kv_pages_;
     MlaAttention attention_;
+    std::optional<ResidentExperts> resident_;  // with limits.device_experts
     MoeLayer moe_layer_;
     Part parts_[2];
     device::SequenceRows halves_[2] = {};  // the sequences of two parts

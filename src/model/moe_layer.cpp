@@ -8,7 +8,8 @@ MoeLayer::MoeLayer(const ModelConfig& config,
                    numa::Team& team,
                    const kernels::Table& kernels,
                    std::span<const experts::ExpertStore> node_stores,
-                   int max_rows)
+                   int max_rows,
+                   ResidentExperts* resident)
     : config_(config),
       device_(device),
       activations_(activations),
@@ -17,6 +18,7 @@ MoeLayer::MoeLayer(const ModelConfig& config,
           kernels,
           node_stores,
           {config.hidden_size, config.moe_intermediate_size, config.num_experts_per_tok, max_rows}),
+      resident_(resident),
       tasks_(static_cast<std::size_t>(config.num_hidden_layers) * kPartsUnderWay) {}
 
 MoeLayer::Started MoeLayer::begin(
@@ -39,11 +41,14 @@ MoeLayer::Started MoeLayer::begin(
     HostTask& task = tasks_[next_task_++ % tasks_.size()];
     task = {this,
             {moe_layer_idx, rows.n, static_cast<const bf16_t*>(host_h), ids, gains,
-             rows.of<float>(activations_.routed, hidden), kind == StepKind::prefill},
+             rows.of<float>(activations_.routed, hidden), kind == StepKind::prefill,
+             resident_ == nullptr ? nullptr : resident_->slot_of(moe_layer_idx)},
             trace};
     const int host_work = device_.begin_host_work({run_experts, &task});
     if (layer.ffn.gate)
         device_.gated_ffn({layer.ffn.gate, layer.ffn.up, layer.ffn.down, h, rows.n, x});
+    if (resident_ != nullptr)
+        device_.add_resident_experts(resident_->on_device(moe_layer_idx, h, rows.n, x));
     return {host_work, rows};
 }
 
@@ -60,6 +65,10 @@ void MoeLayer::run_experts(void* context) {
     MoeLayer& layer = *task.layer;
     layer.executor_.run(task.batch);
     layer.bytes_read_ += layer.executor_.last_weight_bytes();
+    const std::size_t n_choices = static_cast<std::size_t>(task.batch.n_rows) *
+                                  static_cast<std::size_t>(layer.config_.num_experts_per_tok);
+    if (layer.resident_ != nullptr)
+        layer.resident_->count(task.batch.moe_layer_idx, {task.batch.expert_ids, n_choices});
     if (task.trace != nullptr) layer.append_experts(task);
 }
 

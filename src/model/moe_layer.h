@@ -7,6 +7,7 @@
 #include "experts/expert_executor.h"
 #include "model/activations.h"
 #include "model/config.h"
+#include "model/resident_experts.h"
 #include "model/trace.h"
 #include "model/weights.h"
 #include "numa/team.h"
@@ -18,14 +19,16 @@ namespace baltoro {
 // thread only.
 class MoeLayer {
   public:
-    // Everything given by reference must outlive the object.
+    // Everything given by reference must outlive the object; `resident`, experts that live on the
+    // device, may be null.
     MoeLayer(const ModelConfig& config,
              device::Device& device,
              Activations& activations,
              numa::Team& team,
              const kernels::Table& kernels,
              std::span<const experts::ExpertStore> node_stores,
-             int max_rows);
+             int max_rows,
+             ResidentExperts* resident);
 
     // A layer's work on some rows that has begun.
     struct Started {
@@ -60,6 +63,7 @@ class MoeLayer {
     device::Device& device_;
     Activations& activations_;
     experts::ExpertExecutor executor_;
+    ResidentExperts* resident_;
     std::vector<HostTask> tasks_;  // a ring
     std::size_t next_task_ = 0;
     std::uint64_t bytes_read_ = 0;

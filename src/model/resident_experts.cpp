@@ -1,0 +1,110 @@
+#include "model/resident_experts.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace baltoro {
+namespace {
+
+// Experts that may move at a time: 8 of K2's are 0.35 GB, some 15 ms over the link.
+constexpr int kMovesAtATime = 8;
+
+device::ExpertShape shape_of(const ModelConfig& config, const experts::ExpertStore& source) {
+    const bool is_fp8 = source.expert(0, 0).gate.format == kernels::WeightFormat::fp8_block;
+    return {config.hidden_size, config.moe_intermediate_size,
+            is_fp8 ? DType::f8_e4m3 : DType::bf16};
+}
+
+// Lets the pages go that lie wholly within a weight: the checkpoint has it still.
+void release(const kernels::Weight& weight) noexcept {
+    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t width = weight.format == kernels::WeightFormat::fp8_block ? 1 : 2;
+    const auto begin = reinterpret_cast<std::uintptr_t>(weight.data);
+    const std::uintptr_t end = begin + static_cast<std::size_t>(weight.n) *
+                                           static_cast<std::size_t>(weight.stride) * width;
+    const std::uintptr_t first = (begin + page - 1) / page * page;
+    if (first + page > end) return;
+    // Advice: where it is refused the pages stay until memory is needed.
+    (void)madvise(reinterpret_cast<void*>(first), (end - first) / page * page, MADV_PAGEOUT);
+}
+
+}  // namespace
+
+std::size_t ResidentExperts::slot_bytes(const device::Device& device,
+                                        const ModelConfig& config,
+                                        const experts::ExpertStore& source) {
+    return device.expert_slot_bytes(shape_of(config, source));
+}
+
+ResidentExperts::ResidentExperts(const ModelConfig& config,
+                                 device::Device& device,
+                                 experts::ExpertStore source,
+                                 int slots_per_layer)
+    : device_(device),
+      source_(std::move(source)),
+      shape_(shape_of(config, source_)),
+      n_experts_(source_.n_experts()),
+      top_k_(config.num_experts_per_tok),
+      hot_(source_.n_moe_layers(), source_.n_experts(), slots_per_layer),
+      slot_bytes_(device.expert_slot_bytes(shape_)),
+      slots_(device.allocate(static_cast<std::size_t>(source_.n_moe_layers()) *
+                                 static_cast<std::size_t>(hot_.slots_per_layer()) * slot_bytes_,
+                             device::MemoryKind::device)),
+      slot_of_(device.allocate(static_cast<std::size_t>(source_.n_moe_layers()) *
+                                   static_cast<std::size_t>(n_experts_) * sizeof(std::int32_t),
+                               device::MemoryKind::device)) {
+    for (int l = 0; l < source_.n_moe_layers(); l++) {
+        for (int s = 0; s < hot_.slots_per_layer(); s++)
+            fill(l, s, hot_.expert_in(l, s));
+        upload_slots(l);
+    }
+}
+
+std::byte* ResidentExperts::slot_at(int moe_layer_idx, int slot) const noexcept {
+    const auto idx =
+        static_cast<std::size_t>(moe_layer_idx) * static_cast<std::size_t>(hot_.slots_per_layer()) +
+        static_cast<std::size_t>(slot);
+    return slots_.as<std::byte>() + idx * slot_bytes_;
+}
+
+void ResidentExperts::fill(int moe_layer_idx, int slot, int expert_idx) {
+    const experts::ExpertWeights& expert = source_.expert(moe_layer_idx, expert_idx);
+    device_.fill_expert_slot(shape_, slot_at(moe_layer_idx, slot),
+                             {expert.gate.data, expert.up.data, expert.down.data, expert.gate.scale,
+                              expert.up.scale, expert.down.scale});
+    release(expert.gate);
+    release(expert.up);
+    release(expert.down);
+}
+
+void ResidentExperts::upload_slots(int moe_layer_idx) {
+    const std::size_t n = static_cast<std::size_t>(n_experts_);
+    device_.copy_from_host(
+        slot_of_.as<std::int32_t>() + static_cast<std::size_t>(moe_layer_idx) * n,
+        slot_of(moe_layer_idx), n * sizeof(std::int32_t));
+}
+
+device::ResidentExperts ResidentExperts::on_device(int moe_layer_idx,
+                                                   const bf16_t* x,
+                                                   int n_rows,
+                                                   float* dst) const {
+    return {shape_,
+            slot_at(moe_layer_idx, 0),
+            slot_of_.as<std::int32_t>() + static_cast<std::ptrdiff_t>(moe_layer_idx) * n_experts_,
+            x,
+            n_rows,
+            top_k_,
+            dst};
+}
+
+void ResidentExperts::move_hot() {
+    for (const experts::ExpertMove& move : hot_.plan(kMovesAtATime)) {
+        fill(move.moe_layer_idx, move.slot, move.expert_idx);
+        hot_.apply(move);
+        upload_slots(move.moe_layer_idx);
+    }
+}
+
+}  // namespace baltoro
