@@ -16,7 +16,7 @@ constexpr std::uint64_t kRootHash = 0x6a09e667f3bcc908ull;
 }  // namespace
 
 std::uint64_t hash_page(std::uint64_t parent_hash, const PageContent& content) noexcept {
-    std::uint64_t hash = parent_hash + content.arithmetic;
+    std::uint64_t hash = parent_hash + static_cast<std::uint64_t>(content.n_prefill_rows);
     for (const std::int32_t token : content.tokens) {
         hash = (hash ^ static_cast<std::uint32_t>(token)) * 0x9e3779b97f4a7c15ull;
         hash ^= hash >> 29;
@@ -57,7 +57,8 @@ std::int32_t PrefixCache::add(std::int32_t page, const PageContent& content) noe
         return equal;
     }
     Node& added = node(page);
-    added = {hash, content.parent, content.arithmetic, 0, true, bucket_of(hash), kNoPage, kNoPage};
+    added = {hash,    content.parent, content.n_prefill_rows, 0, true, bucket_of(hash),
+             kNoPage, kNoPage};
     bucket_of(hash) = page;
     std::copy(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin());
     if (content.parent != kNoPage) node(content.parent).n_children++;
@@ -90,7 +91,7 @@ std::int32_t PrefixCache::look_up(std::uint64_t hash, const PageContent& content
     for (std::int32_t page = bucket_of(hash); page != kNoPage; page = node(page).next_in_bucket) {
         const Node& found = node(page);
         if (found.hash == hash && found.parent == content.parent &&
-            found.arithmetic == content.arithmetic &&
+            found.n_prefill_rows == content.n_prefill_rows &&
             std::equal(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin()))
             return page;
     }

@@ -11,11 +11,11 @@
 namespace baltoro {
 
 // What a complete page holds: 64 tokens after the page before it. Pages of the same tokens differ
-// if their rows were computed by different arithmetic; a number tells which.
+// if their rows were computed by different arithmetic.
 struct PageContent {
     std::int32_t parent = kNoPage;         // the cached page before; kNoPage: a sequence's first
     std::span<const std::int32_t> tokens;  // kPageTokens of them
-    std::uint64_t arithmetic = 0;          // 0: decode steps; see Scheduler
+    int n_prefill_rows = 0;  // the first ones, by steps of kind prefill; the others by decode
 };
 
 // A hash of a page and, through its parent's hash, of all tokens before it.
@@ -57,7 +57,7 @@ class PrefixCache {
     struct Node {
         std::uint64_t hash = 0;
         std::int32_t parent = kNoPage;
-        std::uint64_t arithmetic = 0;
+        int n_prefill_rows = 0;
         int n_children = 0;
         bool is_cached = false;
         std::int32_t next_in_bucket = kNoPage;
