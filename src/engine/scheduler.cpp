@@ -158,6 +158,7 @@ void Scheduler::finish(Sequence& sequence) {
 // Its pages stay cached, so that it finds them again unless others need the room.
 void Scheduler::preempt(Sequence& sequence) {
     check(running_.back() == &sequence, "the youngest sequence is preempted");
+    n_preemptions_++;
     share_complete(sequence);
     running_.pop_back();
     std::erase(prefilling_, &sequence);

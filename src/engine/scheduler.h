@@ -74,6 +74,7 @@ class Scheduler {
     bool is_idle() const noexcept { return waiting_.empty() && running_.empty(); }
     int n_waiting() const noexcept { return static_cast<int>(waiting_.size()); }
     int n_running() const noexcept { return static_cast<int>(running_.size()); }
+    std::uint64_t n_preemptions() const noexcept { return n_preemptions_; }  // so far
     const PrefixCache& cache() const noexcept { return cache_; }
 
   private:
@@ -94,6 +95,7 @@ class Scheduler {
     std::vector<Sequence*> running_;    // the oldest first
     std::deque<Sequence*> prefilling_;  // of running_: the next one's turn first
     StepPlan plan_;
+    std::uint64_t n_preemptions_ = 0;
 };
 
 }  // namespace baltoro
