@@ -29,6 +29,10 @@ PageContent next_page(const Sequence& sequence) noexcept {
 
 }  // namespace
 
+int n_pages_to_admit(int n_tokens, int context_size) noexcept {
+    return std::min(n_pages_for(n_tokens) + 1, n_pages_for(context_size));
+}
+
 Scheduler::Scheduler(int n_pages, const SchedulerOptions& options)
     : options_(options), allocator_(n_pages), cache_(allocator_) {
     check(options.n_parallel > 0 && options.n_parallel <= options.max_rows,
@@ -111,8 +115,8 @@ void Scheduler::admit() {
 bool Scheduler::take_pages(Sequence& sequence) {
     // The last token is always computed, since its logits are wanted.
     take_cached(sequence, sequence.n_tokens() - 1);
-    const auto n_needed = static_cast<std::size_t>(
-        std::min(n_pages_for(sequence.n_tokens()) + 1, n_pages_for(options_.context_size)));
+    const auto n_needed =
+        static_cast<std::size_t>(n_pages_to_admit(sequence.n_tokens(), options_.context_size));
     if (sequence.pages.size() + static_cast<std::size_t>(cache_.n_available()) < n_needed) {
         release_pages(sequence);
         if (!sequence.was_admitted) sequence.n_cached = 0;

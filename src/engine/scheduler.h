@@ -46,6 +46,10 @@ struct StepPlan {
     StepKind prefill_kind = StepKind::decode;
 };
 
+// Pages that are set aside for a sequence of `n_tokens` when it is admitted: one more than it
+// fills, within the context.
+int n_pages_to_admit(int n_tokens, int context_size) noexcept;
+
 // Decides what runs: first come, first served, at most n_parallel at once, with pages for the whole
 // prompt and one more set aside. When a decoding sequence needs a page and all are in use, the
 // youngest running one goes back to the head of the queue; it keeps its tokens, and what it had

@@ -185,6 +185,41 @@ TEST_CASE("a full queue and requests that cannot be run are refused") {
                          doctest::Contains("outside the vocabulary"), Error);
 }
 
+TEST_CASE("max_waiting answers wait, whatever keeps them from running") {
+    EngineOptions options = parallel(4);
+    options.max_waiting = 1;
+    Served served(options);
+    // Has all pages, so that three slots are of no use.
+    const auto running = served.submit(request_of(served.engine.context_size() - 60, 1, 0));
+    running->read(1);
+    const auto waiting = served.submit(request_of(10, 2, 1));
+    Reader refused;
+    CHECK_THROWS_WITH_AS(served.engine.submit(request_of(10, 3, 1), refused.stream()),
+                         doctest::Contains("1 requests wait already"), QueueFull);
+    CHECK(served.engine.metrics().n_waiting == 1);
+    running->read();
+    waiting->read();
+    CHECK(waiting->ids.size() == 1);
+}
+
+TEST_CASE("answers that give their pages to older ones stay the same and are counted") {
+    Served alone(parallel(1));
+    Served shared(parallel(3));
+    const int n_prompt = shared.engine.context_size() / 3 - 70;
+    std::vector<std::unique_ptr<Reader>> together;
+    for (int i = 0; i < 3; i++)
+        together.push_back(shared.submit(request_of(n_prompt, i, 200)));
+    for (int i = 0; i < 3; i++) {
+        CAPTURE(i);
+        together[static_cast<std::size_t>(i)]->read();
+        const auto expected = alone.answer(request_of(n_prompt, i, 200));
+        CHECK(together[static_cast<std::size_t>(i)]->ids == expected->ids);
+        CHECK(together[static_cast<std::size_t>(i)]->logprobs == expected->logprobs);
+    }
+    CHECK(shared.engine.metrics().preemptions_total > 0);
+    CHECK(alone.engine.metrics().preemptions_total == 0);
+}
+
 TEST_CASE("an engine that is destroyed ends what it has, with a reason") {
     Reader reader;
     {

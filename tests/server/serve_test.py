@@ -237,16 +237,28 @@ class Serve(unittest.TestCase):
     # --- starting and stopping
 
     def test_a_full_queue_says_when_to_come_again(self):
-        server = Server(self.model, "--parallel", 1, "--max-queue", 1, "--ctx-size", 4096)
+        server = Server(self.model, "--parallel", 1, "--max-queue", 2, "--ctx-size", 4096)
         try:
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 replies = list(pool.map(
-                    lambda i: server.request("POST", "/v1/chat/completions", chat(f"{i}", max_tokens=400)), range(8)))
+                    lambda i: server.request("POST", "/v1/chat/completions", chat(f"{i}", max_tokens=1500)), range(8)))
             statuses = sorted(reply[0] for reply in replies)
-            self.assertIn(503, statuses)
-            self.assertIn(200, statuses)
+            self.assertEqual(statuses, [200] * 3 + [503] * 5)  # one is written, two wait
             for status, headers, _ in replies:
                 self.assertTrue(status == 200 or int(headers["retry-after"]) >= 1)
+        finally:
+            server.stop()
+
+    def test_preemptions_are_counted_and_change_no_token(self):
+        server = Server(self.model, "--parallel", 2, "--ctx-size", 1024, "--kv-tokens", 1024)
+        bodies = [chat(f"{i} " + "page " * 50, max_tokens=300) for i in range(2)]
+        try:
+            alone = [content(server.post("/v1/chat/completions", body)[1]) for body in bodies]
+            self.assertEqual(server.metric("preemptions_total"), 0)
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                together = list(pool.map(lambda body: content(server.post("/v1/chat/completions", body)[1]), bodies))
+            self.assertEqual(alone, together)
+            self.assertGreater(server.metric("preemptions_total"), 0)
         finally:
             server.stop()
 
