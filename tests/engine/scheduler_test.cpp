@@ -299,6 +299,22 @@ TEST_CASE("a prompt that differs in a page's last token finds the pages before")
     check_as_alone(other);
 }
 
+TEST_CASE("a conversation keeps its prefix while other requests come once") {
+    Simulation simulation(20, {1, 128, 640});
+    simulation.submit(prompt_of(500), 3);
+    simulation.run();
+    simulation.submit(prompt_of(550), 3);  // the second turn
+    simulation.run();
+    for (int i = 1; i <= 20; i++) {
+        simulation.submit(prompt_of(200, i), 3);
+        simulation.run();
+    }
+    const Answer& third = simulation.submit(prompt_of(600), 3);
+    simulation.run();
+    CHECK(third.sequence.n_cached == 448);  // all that the second turn found
+    check_as_alone(third);
+}
+
 TEST_CASE("the youngest sequence gives way when pages run out and continues the same answer") {
     Simulation simulation(6, {3, 64, 384});
     Answer& oldest = simulation.submit(prompt_of(60, 1), 200);
