@@ -100,11 +100,10 @@ void CpuAttention::list_blocks(const Attend& args, StepKind kind) {
     blocks_.clear();
     n_partials_ = 0;
     const int n_heads = args.shapes.n_heads;
+    const bool is_wide = has_wide_path_ && kind == StepKind::prefill;
     for (std::size_t s = 0; s < args.sequences.size(); s++) {
         const SequenceRows& sequence = args.sequences[s];
         const int n_queries = sequence.n_rows * n_heads;
-        const bool is_wide =
-            has_wide_path_ && kind == StepKind::prefill && sequence.n_rows >= kWideRows;
         const int size = is_wide ? WideAttention::kQueries : kQueries;
         for (int q = 0; q < n_queries; q += size) {
             const int n = std::min(size, n_queries - q);

@@ -11,8 +11,8 @@
 namespace baltoro::device {
 
 // Multi-head latent attention on the expert team. The context is cut at fixed positions and partial
-// results are merged in order, so a row's result does not depend on the number of workers, nor, in
-// a step of kind decode, on the rows computed with it. Engine thread only.
+// results are merged in order, so a row's result does not depend on the number of workers, nor on
+// the rows computed with it. Engine thread only.
 class CpuAttention {
   public:
     // `team` must outlive the object.
@@ -27,9 +27,6 @@ class CpuAttention {
     // Pages of one partial result: long enough to amortise the merge, short enough to spread a long
     // context over many cores.
     static constexpr int kSplitPages = 16;
-
-    // New rows of a sequence from which on a prefill step computes its queries in wide blocks.
-    static constexpr int kWideRows = 32;
 
     struct QueryBlock {
         int sequence_idx;

@@ -150,7 +150,7 @@ void* CpuDevice::worker_scratch(int worker_idx, int k, int n_rows) {
 }
 
 void CpuDevice::product(const Product& args) {
-    if (!uses_panels(args.n_rows)) {
+    if (!uses_panels()) {
         team_.run([&](int worker_idx) {
             row_products(args, numa::share_of(args.w.n, kColumnUnit, worker_idx, team_.size()));
         });
@@ -176,7 +176,7 @@ void CpuDevice::product(const Product& args) {
 }
 
 void CpuDevice::gated_ffn(const GatedFfn& args) {
-    if (uses_panels(args.n_rows)) {
+    if (uses_panels()) {
         gated_ffn_by_panels(args);
     } else {
         gated_ffn_by_rows(args);

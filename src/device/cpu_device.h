@@ -44,8 +44,9 @@ class CpuDevice final : public Device {
 
   private:
     void release(void* data, std::size_t size_bytes) noexcept override;
-    bool uses_panels(int n_rows) const noexcept {
-        return kind_ == StepKind::prefill && n_rows >= kernels_.panel_min_rows;
+    // Whatever the number of rows is, so that a row's bits do not depend on it.
+    bool uses_panels() const noexcept {
+        return kind_ == StepKind::prefill && kernels_.panel_min_rows < INT32_MAX;
     }
     void pack_rows(const bf16_t* x, int n_rows, int k, bf16_t* panels, int worker_idx) const;
     void row_products(const Product& args, numa::Share columns) const;

@@ -11,13 +11,13 @@
 
 namespace baltoro {
 
-// The arithmetic of a step's rows.
+// The arithmetic of a step's rows. In either, a row's bits depend on its own sequence alone,
+// whatever is computed with it and however a prompt is cut into steps: a device chooses kernels and
+// their parameters by kind and model, not by the number of rows. The two need not agree in the last
+// bits.
 enum class StepKind : std::uint8_t {
-    // A complete chunk of one prompt: whatever is fastest. A row's last bits may depend on the
-    // other rows of the chunk.
-    prefill,
-    // Everything else: a row's bits depend on its own sequence alone, whatever is computed with it.
-    decode,
+    prefill,  // fast with many rows of one prompt
+    decode,   // fast with few rows of many sequences
 };
 
 }  // namespace baltoro

@@ -13,6 +13,7 @@
 
 #include "engine/answer.h"
 #include "engine/engine_loop.h"
+#include "engine/queue_room.h"
 
 namespace baltoro {
 namespace {
@@ -61,12 +62,16 @@ struct Engine::State {
           vocab_size(model.config().vocab_size),
           context_size(checked_context_size(model, engine_options)),
           loop(model, engine_options, context_size),
-          published(loop.metrics()) {}
+          published(loop.metrics()),
+          room(options.max_waiting, options.n_parallel, model.limits().n_pages) {}
 
     void run();
     bool take_inbox(std::vector<std::unique_ptr<Answer>>& taken);
     void publish();
     int retry_after_s() const;
+    int n_pages_of(const Answer& answer) const noexcept {
+        return n_pages_to_admit(answer.sequence.n_prompt, context_size);
+    }
 
     const Tokenizer& tokenizer;
     EngineOptions options;
@@ -78,7 +83,7 @@ struct Engine::State {
     std::condition_variable wake;
     std::vector<std::unique_ptr<Answer>> inbox;
     EngineMetrics published;
-    int n_unfinished = 0;  // as of the last step, without the inbox
+    QueueRoom room;  // as of the last step, less what was submitted since
     bool is_stopping = false;
 
     std::thread thread;
@@ -104,7 +109,6 @@ bool Engine::State::take_inbox(std::vector<std::unique_ptr<Answer>>& taken) {
     taken.clear();
     std::unique_lock lock(mutex);
     wake.wait(lock, [this] { return is_stopping || !inbox.empty() || !loop.is_idle(); });
-    n_unfinished += static_cast<int>(inbox.size());
     std::swap(inbox, taken);
     return !is_stopping;
 }
@@ -112,7 +116,11 @@ bool Engine::State::take_inbox(std::vector<std::unique_ptr<Answer>>& taken) {
 void Engine::State::publish() {
     const std::lock_guard lock(mutex);
     published = loop.metrics();
-    n_unfinished = loop.n_unfinished();
+    const Scheduler& scheduler = loop.scheduler();
+    room.reset(options.n_parallel - scheduler.n_running(), scheduler.cache().n_available(),
+               scheduler.n_waiting());
+    for (const std::unique_ptr<Answer>& answer : inbox)
+        room.add(n_pages_of(*answer));
 }
 
 // When a slot is likely to be free, by the answers so far. Called with the mutex held.
@@ -144,13 +152,14 @@ void Engine::submit(Request request, std::shared_ptr<AnswerStream> stream) {
                                            state_->context_size);
     {
         const std::lock_guard lock(state_->mutex);
-        const int n_unfinished = state_->n_unfinished + static_cast<int>(state_->inbox.size());
-        if (n_unfinished >= state_->options.n_parallel + state_->options.max_waiting) {
+        const int n_pages = state_->n_pages_of(*answer);
+        if (!state_->room.has_room_for(n_pages)) {
             QueueFull full(
-                fmt::format("{} answers are being written or wait; try again later", n_unfinished));
+                fmt::format("{} requests wait already; try again later", state_->room.n_waiting()));
             full.retry_after_s = state_->retry_after_s();
             throw full;
         }
+        state_->room.add(n_pages);
         state_->inbox.push_back(std::move(answer));
     }
     state_->wake.notify_one();

@@ -14,7 +14,7 @@ namespace baltoro {
 
 struct EngineOptions {
     int n_parallel = 4;    // answers written at once; others wait
-    int max_waiting = 64;  // more are refused
+    int max_waiting = 64;  // beside those; more are refused
     int context_size = 0;  // most tokens of one sequence; 0: as many as there are pages for
 };
 

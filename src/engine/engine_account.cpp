@@ -70,6 +70,7 @@ void EngineLoop::update_gauges() noexcept {
     const PrefixCache& cache = scheduler_.cache();
     metrics_.n_running = scheduler_.n_running();
     metrics_.n_waiting = scheduler_.n_waiting();
+    metrics_.preemptions_total = scheduler_.n_preemptions();
     metrics_.n_pages = model_.limits().n_pages;
     metrics_.n_pages_used = cache.n_used();
     metrics_.n_pages_cached = cache.n_cached();

@@ -37,7 +37,7 @@ class EngineLoop {
     void fail_all(const std::string& message);
 
     bool is_idle() const noexcept { return scheduler_.is_idle(); }
-    int n_unfinished() const noexcept { return scheduler_.n_running() + scheduler_.n_waiting(); }
+    const Scheduler& scheduler() const noexcept { return scheduler_; }
     const EngineMetrics& metrics() const noexcept { return metrics_; }
 
   private:

@@ -34,6 +34,7 @@ struct EngineMetrics {
     int n_pages_used = 0;    // by running answers
     int n_pages_cached = 0;  // kept for later prompts, free to be taken
     std::uint64_t cancelled_total = 0;
+    std::uint64_t preemptions_total = 0;  // answers that gave their pages to older ones
     std::uint64_t prompt_tokens_total = 0;
     std::uint64_t cached_prompt_tokens_total = 0;
     std::uint64_t generation_tokens_total = 0;

@@ -13,10 +13,15 @@ using device::kPageTokens;
 // The hash before a sequence's first page.
 constexpr std::uint64_t kRootHash = 0x6a09e667f3bcc908ull;
 
+// The rest is for prefixes that may yet come again.
+int most_used_again(int n_pages) noexcept {
+    return n_pages * 3 / 4;
+}
+
 }  // namespace
 
 std::uint64_t hash_page(std::uint64_t parent_hash, const PageContent& content) noexcept {
-    std::uint64_t hash = parent_hash + content.arithmetic;
+    std::uint64_t hash = parent_hash + static_cast<std::uint64_t>(content.n_prefill_rows);
     for (const std::int32_t token : content.tokens) {
         hash = (hash ^ static_cast<std::uint32_t>(token)) * 0x9e3779b97f4a7c15ull;
         hash ^= hash >> 29;
@@ -32,8 +37,8 @@ PrefixCache::PrefixCache(BlockAllocator& allocator, PageHash hash)
       buckets_(std::bit_ceil(nodes_.size() * 2), kNoPage) {}
 
 std::int32_t PrefixCache::allocate() noexcept {
-    if (allocator_.n_free() == 0 && oldest_ != kNoPage) {
-        const std::int32_t page = oldest_;
+    if (allocator_.n_free() == 0 && n_cached() > 0) {
+        const std::int32_t page = used_once_.n > 0 ? used_once_.oldest : used_again_.oldest;
         remove_waiting(page);
         forget(page);
         allocator_.release(page);
@@ -57,7 +62,12 @@ std::int32_t PrefixCache::add(std::int32_t page, const PageContent& content) noe
         return equal;
     }
     Node& added = node(page);
-    added = {hash, content.parent, content.arithmetic, 0, true, bucket_of(hash), kNoPage, kNoPage};
+    added = {};
+    added.hash = hash;
+    added.parent = content.parent;
+    added.n_prefill_rows = content.n_prefill_rows;
+    added.is_cached = true;
+    added.next_in_bucket = bucket_of(hash);
     bucket_of(hash) = page;
     std::copy(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin());
     if (content.parent != kNoPage) node(content.parent).n_children++;
@@ -67,7 +77,13 @@ std::int32_t PrefixCache::add(std::int32_t page, const PageContent& content) noe
 
 void PrefixCache::release(std::int32_t page) noexcept {
     allocator_.release(page);
-    if (node(page).is_cached && allocator_.n_holders(page) == 1) append_waiting(page);
+    if (!node(page).is_cached || allocator_.n_holders(page) > 1) return;
+    append_waiting(page);
+    if (used_again_.n <= most_used_again(allocator_.n_pages())) return;
+    const std::int32_t pushed_out = used_again_.oldest;
+    remove_waiting(pushed_out);
+    node(pushed_out).is_used_again = false;
+    append_waiting(pushed_out);
 }
 
 std::span<std::int32_t> PrefixCache::tokens_of(std::int32_t page) noexcept {
@@ -90,7 +106,7 @@ std::int32_t PrefixCache::look_up(std::uint64_t hash, const PageContent& content
     for (std::int32_t page = bucket_of(hash); page != kNoPage; page = node(page).next_in_bucket) {
         const Node& found = node(page);
         if (found.hash == hash && found.parent == content.parent &&
-            found.arithmetic == content.arithmetic &&
+            found.n_prefill_rows == content.n_prefill_rows &&
             std::equal(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin()))
             return page;
     }
@@ -99,22 +115,25 @@ std::int32_t PrefixCache::look_up(std::uint64_t hash, const PageContent& content
 
 void PrefixCache::hold(std::int32_t page) noexcept {
     if (allocator_.n_holders(page) == 1) remove_waiting(page);
+    node(page).is_used_again = true;
     allocator_.retain(page);
 }
 
 void PrefixCache::append_waiting(std::int32_t page) noexcept {
-    node(page).older = newest_;
+    WaitingList& list = list_of(node(page));
+    node(page).older = list.newest;
     node(page).newer = kNoPage;
-    (newest_ == kNoPage ? oldest_ : node(newest_).newer) = page;
-    newest_ = page;
-    n_waiting_++;
+    (list.newest == kNoPage ? list.oldest : node(list.newest).newer) = page;
+    list.newest = page;
+    list.n++;
 }
 
 void PrefixCache::remove_waiting(std::int32_t page) noexcept {
     const Node& removed = node(page);
-    (removed.older == kNoPage ? oldest_ : node(removed.older).newer) = removed.newer;
-    (removed.newer == kNoPage ? newest_ : node(removed.newer).older) = removed.older;
-    n_waiting_--;
+    WaitingList& list = list_of(removed);
+    (removed.older == kNoPage ? list.oldest : node(removed.older).newer) = removed.newer;
+    (removed.newer == kNoPage ? list.newest : node(removed.newer).older) = removed.older;
+    list.n--;
 }
 
 void PrefixCache::forget(std::int32_t page) noexcept {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "engine/prompt_steps.h"
 
 namespace baltoro {
 namespace {
@@ -13,7 +14,24 @@ int n_pages_for(int n_tokens) {
     return (n_tokens + kPageTokens - 1) / kPageTokens;
 }
 
+// What the first page of the sequence that is not shared holds when it is complete.
+PageContent next_page(const Sequence& sequence) noexcept {
+    const int page_idx = sequence.n_shared_pages;
+    const int begin = page_idx * kPageTokens;
+    PageContent content;
+    if (page_idx > 0) content.parent = sequence.pages[static_cast<std::size_t>(page_idx) - 1];
+    content.tokens =
+        std::span(sequence.tokens).subspan(static_cast<std::size_t>(begin), kPageTokens);
+    content.n_prefill_rows =
+        std::clamp(n_prefill_tokens(sequence.n_prompt) - begin, 0, kPageTokens);
+    return content;
+}
+
 }  // namespace
+
+int n_pages_to_admit(int n_tokens, int context_size) noexcept {
+    return std::min(n_pages_for(n_tokens) + 1, n_pages_for(context_size));
+}
 
 Scheduler::Scheduler(int n_pages, const SchedulerOptions& options)
     : options_(options), allocator_(n_pages), cache_(allocator_) {
@@ -26,7 +44,6 @@ Scheduler::Scheduler(int n_pages, const SchedulerOptions& options)
     plan_.admitted.reserve(n_parallel);
     plan_.full.reserve(n_parallel);
     plan_.decoding.reserve(n_parallel);
-    found_.reserve(static_cast<std::size_t>(n_pages));
 }
 
 void Scheduler::submit(Sequence& sequence) {
@@ -50,7 +67,7 @@ const StepPlan& Scheduler::plan_step() {
             n_pages_for(sequence->n_computed + 1) <= static_cast<int>(sequence->pages.size());
         (has_page ? plan_.decoding : plan_.full).push_back(sequence);
     }
-    choose_chunk();
+    choose_prompt();
     return plan_;
 }
 
@@ -98,8 +115,8 @@ void Scheduler::admit() {
 bool Scheduler::take_pages(Sequence& sequence) {
     // The last token is always computed, since its logits are wanted.
     take_cached(sequence, sequence.n_tokens() - 1);
-    const auto n_needed = static_cast<std::size_t>(
-        std::min(n_pages_for(sequence.n_tokens()) + 1, n_pages_for(options_.context_size)));
+    const auto n_needed =
+        static_cast<std::size_t>(n_pages_to_admit(sequence.n_tokens(), options_.context_size));
     if (sequence.pages.size() + static_cast<std::size_t>(cache_.n_available()) < n_needed) {
         release_pages(sequence);
         if (!sequence.was_admitted) sequence.n_cached = 0;
@@ -111,16 +128,15 @@ bool Scheduler::take_pages(Sequence& sequence) {
 }
 
 // Another sequence may have computed the same pages since this one was admitted.
-void Scheduler::choose_chunk() {
+void Scheduler::choose_prompt() {
     if (prefilling_.empty()) return;
     Sequence& sequence = *prefilling_.front();
     prefilling_.pop_front();
     prefilling_.push_back(&sequence);
     take_cached(sequence, sequence.n_prompt - 1);
     plan_.prefilling = &sequence;
-    const bool is_chunk = sequence.n_computed < n_in_chunks(sequence);
-    plan_.prefill_kind = is_chunk ? StepKind::prefill : StepKind::decode;
-    plan_.prefill_end = std::min(sequence.n_prompt, sequence.n_computed + options_.max_rows);
+    plan_.prefill_kind = prompt_kind(sequence.n_prompt);
+    plan_.prefill_end = prompt_step_end(sequence.n_computed, sequence.n_prompt, options_.max_rows);
 }
 
 void Scheduler::advance(Sequence& sequence, int n_computed) {
@@ -146,6 +162,7 @@ void Scheduler::finish(Sequence& sequence) {
 // Its pages stay cached, so that it finds them again unless others need the room.
 void Scheduler::preempt(Sequence& sequence) {
     check(running_.back() == &sequence, "the youngest sequence is preempted");
+    n_preemptions_++;
     share_complete(sequence);
     running_.pop_back();
     std::erase(prefilling_, &sequence);
@@ -164,33 +181,9 @@ void Scheduler::release_pages(Sequence& sequence) noexcept {
 // Goes on with cached pages, within the first `n_tokens`, as far as there are any.
 void Scheduler::take_cached(Sequence& sequence, int n_tokens) {
     while (sequence.n_computed == sequence.n_shared_pages * kPageTokens &&
-           take_cached_unit(sequence, n_tokens)) {
-    }
-}
-
-// The pages up to the next place where a cold run begins a step: a page, or within the complete
-// chunks whole chunks.
-bool Scheduler::take_cached_unit(Sequence& sequence, int n_tokens) {
-    int end = sequence.n_computed + kPageTokens;
-    const int n_chunked = n_in_chunks(sequence);
-    while (end < n_chunked && end % options_.max_rows != 0)
-        end += kPageTokens;
-    if (end > n_tokens) return false;
-    found_.clear();
-    for (int page = sequence.n_shared_pages; page * kPageTokens < end; page++) {
-        std::int32_t parent = kNoPage;
-        if (!found_.empty()) {
-            parent = found_.back();
-        } else if (page > 0) {
-            parent = sequence.pages[static_cast<std::size_t>(page) - 1];
-        }
-        found_.push_back(cache_.find(content_of(sequence, page, parent)));
-        if (found_.back() != kNoPage) continue;
-        for (found_.pop_back(); !found_.empty(); found_.pop_back())
-            cache_.release(found_.back());
-        return false;
-    }
-    for (const std::int32_t page : found_) {
+           sequence.n_computed + kPageTokens <= n_tokens) {
+        const std::int32_t page = cache_.find(next_page(sequence));
+        if (page == kNoPage) return;
         const auto page_idx = static_cast<std::size_t>(sequence.n_shared_pages++);
         if (page_idx < sequence.pages.size()) {
             cache_.release(sequence.pages[page_idx]);
@@ -198,56 +191,19 @@ bool Scheduler::take_cached_unit(Sequence& sequence, int n_tokens) {
         } else {
             sequence.pages.push_back(page);
         }
+        sequence.n_computed += kPageTokens;
+        // What a preempted sequence finds again is its own.
+        if (!sequence.was_admitted || sequence.state == Sequence::State::prefilling)
+            sequence.n_cached += kPageTokens;
     }
-    // What a preempted sequence finds again is its own.
-    if (!sequence.was_admitted || sequence.state == Sequence::State::prefilling)
-        sequence.n_cached += end - sequence.n_computed;
-    sequence.n_computed = end;
-    return true;
 }
 
 void Scheduler::share_complete(Sequence& sequence) {
     while ((sequence.n_shared_pages + 1) * kPageTokens <= sequence.n_computed) {
-        const auto page_idx = static_cast<std::size_t>(sequence.n_shared_pages);
-        const std::int32_t parent = page_idx > 0 ? sequence.pages[page_idx - 1] : kNoPage;
-        std::int32_t& page = sequence.pages[page_idx];
-        page = cache_.add(page, content_of(sequence, sequence.n_shared_pages, parent));
+        std::int32_t& page = sequence.pages[static_cast<std::size_t>(sequence.n_shared_pages)];
+        page = cache_.add(page, next_page(sequence));
         sequence.n_shared_pages++;
     }
-}
-
-// Tokens of the prompt that lie in complete chunks.
-int Scheduler::n_in_chunks(const Sequence& sequence) const noexcept {
-    return sequence.n_prompt / options_.max_rows * options_.max_rows;
-}
-
-// A number for how the page's rows are computed: by decode steps, or in chunks with these tokens.
-// Chunks whose numbers collide would exchange last bits, not tokens, which are compared.
-std::uint64_t Scheduler::arithmetic_of(const Sequence& sequence, int page_idx) const noexcept {
-    const int begin = page_idx * kPageTokens;
-    const int n_chunked = n_in_chunks(sequence);
-    if (begin >= n_chunked) return 0;
-    const int rows = options_.max_rows;
-    const int first = begin / rows * rows;
-    const int end = std::min((begin + kPageTokens + rows - 1) / rows * rows, n_chunked);
-    std::uint64_t hash = static_cast<std::uint64_t>(end - begin) << 32;
-    for (int i = first; i < end; i++) {
-        const auto token = static_cast<std::uint32_t>(sequence.tokens[static_cast<std::size_t>(i)]);
-        hash = (hash ^ token) * 0x9e3779b97f4a7c15ull;
-        hash ^= hash >> 29;
-    }
-    return hash | 1;
-}
-
-PageContent Scheduler::content_of(const Sequence& sequence,
-                                  int page_idx,
-                                  std::int32_t parent) const noexcept {
-    PageContent content;
-    content.parent = parent;
-    content.tokens = std::span(sequence.tokens)
-                         .subspan(static_cast<std::size_t>(page_idx * kPageTokens), kPageTokens);
-    content.arithmetic = arithmetic_of(sequence, page_idx);
-    return content;
 }
 
 }  // namespace baltoro

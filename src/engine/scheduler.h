@@ -46,16 +46,18 @@ struct StepPlan {
     StepKind prefill_kind = StepKind::decode;
 };
 
+// Pages that are set aside for a sequence of `n_tokens` when it is admitted: one more than it
+// fills, within the context.
+int n_pages_to_admit(int n_tokens, int context_size) noexcept;
+
 // Decides what runs: first come, first served, at most n_parallel at once, with pages for the whole
 // prompt and one more set aside. When a decoding sequence needs a page and all are in use, the
 // youngest running one goes back to the head of the queue; it keeps its tokens, and what it had
-// decoded is decoded again, so its result stays the same. Prompts take turns chunk by chunk, so a
-// short one does not wait for a long one. Complete chunks of a prompt, at multiples of max_rows,
-// are steps of kind prefill, whose bits depend on the whole chunk: they are found in the cache as a
-// whole. The rest of a prompt and the answer are computed by steps of kind decode and found page by
-// page, where another sequence would compute them so, too. Hence cached and computed rows have the
-// same bits. Pure logic: the caller runs the model. Holds pointers to sequences from submit() to
-// finish(). Engine thread only.
+// decoded is decoded again, so its result stays the same. Prompts take turns step by step, so a
+// short one does not wait for a long one. Pages are found in the cache by their tokens and by the
+// arithmetic that this sequence would use for them (prompt_steps.h), so cached and computed rows
+// have the same bits. Pure logic: the caller runs the model. Holds pointers to sequences from
+// submit() to finish(). Engine thread only.
 class Scheduler {
   public:
     Scheduler(int n_pages, const SchedulerOptions& options);
@@ -76,6 +78,7 @@ class Scheduler {
     bool is_idle() const noexcept { return waiting_.empty() && running_.empty(); }
     int n_waiting() const noexcept { return static_cast<int>(waiting_.size()); }
     int n_running() const noexcept { return static_cast<int>(running_.size()); }
+    std::uint64_t n_preemptions() const noexcept { return n_preemptions_; }  // so far
     const PrefixCache& cache() const noexcept { return cache_; }
 
   private:
@@ -83,17 +86,11 @@ class Scheduler {
     bool find_page_for(Sequence& sequence);
     void admit();
     bool take_pages(Sequence& sequence);
-    void choose_chunk();
+    void choose_prompt();
     void preempt(Sequence& sequence);
     void release_pages(Sequence& sequence) noexcept;
     void take_cached(Sequence& sequence, int n_tokens);
-    bool take_cached_unit(Sequence& sequence, int n_tokens);
     void share_complete(Sequence& sequence);
-    int n_in_chunks(const Sequence& sequence) const noexcept;
-    std::uint64_t arithmetic_of(const Sequence& sequence, int page_idx) const noexcept;
-    PageContent content_of(const Sequence& sequence,
-                           int page_idx,
-                           std::int32_t parent) const noexcept;
 
     SchedulerOptions options_;
     BlockAllocator allocator_;
@@ -102,7 +99,7 @@ class Scheduler {
     std::vector<Sequence*> running_;    // the oldest first
     std::deque<Sequence*> prefilling_;  // of running_: the next one's turn first
     StepPlan plan_;
-    std::vector<std::int32_t> found_;  // pages of a unit that is being looked up
+    std::uint64_t n_preemptions_ = 0;
 };
 
 }  // namespace baltoro

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "engine/prompt_steps.h"
 
 namespace baltoro {
 
@@ -34,10 +35,9 @@ int Session::reusable(std::span<const std::int32_t> ids) const {
     // The last token is always computed, since its logits are wanted.
     const int common =
         std::min(static_cast<int>(mismatch.first - ids.begin()), static_cast<int>(ids.size()) - 1);
-    const int chunk = model_.limits().max_rows;
-    const int n_in_chunks = static_cast<int>(ids.size()) / chunk * chunk;  // of a cold run
-    const int same_chunks = std::min({n_chunk_tokens_, common / chunk * chunk, n_in_chunks});
-    return same_chunks == n_in_chunks && n_chunk_tokens_ == n_in_chunks ? common : same_chunks;
+    const int n_wanted = n_prefill_tokens(static_cast<int>(ids.size()));
+    if (n_wanted == n_prefill_tokens_) return common;
+    return std::min({common, n_wanted, n_prefill_tokens_});
 }
 
 std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
@@ -45,17 +45,17 @@ std::span<const float> Session::prefill(std::span<const std::int32_t> ids,
     check_ids(ids);
     const int common = reusable(ids);
     tokens_.resize(static_cast<std::size_t>(common));
-    n_chunk_tokens_ = std::min(n_chunk_tokens_, common);
+    n_prefill_tokens_ = std::min(n_prefill_tokens_, common);
     const int total = static_cast<int>(ids.size());
-    const int chunk = model_.limits().max_rows;
+    const StepKind kind = prompt_kind(total);
     prefilled_ = total - common;
     std::span<const float> logits;
     for (int begin = common; begin < total;) {
-        const int end = std::min(total, (begin / chunk + 1) * chunk);
+        const int end = prompt_step_end(begin, total, model_.limits().max_rows);
+        const auto n_rows = static_cast<std::size_t>(end - begin);
         logits =
-            run(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
-                begin, end - begin == chunk ? StepKind::prefill : StepKind::decode, end == total);
-        if (end - begin == chunk) n_chunk_tokens_ = end;
+            run(ids.subspan(static_cast<std::size_t>(begin), n_rows), begin, kind, end == total);
+        if (kind == StepKind::prefill) n_prefill_tokens_ = end;
         begin = end;
         if (progress && !progress(begin - common, prefilled_))
             return end == total ? logits : std::span<const float>{};

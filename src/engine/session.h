@@ -12,7 +12,7 @@ namespace baltoro {
 // One sequence that owns all pages of a model's KV cache. Engine thread only.
 class Session {
   public:
-    // Called after every prefill chunk with the tokens done and the tokens in all; false stops.
+    // Called after every step of a prefill with the tokens done and the tokens in all; false stops.
     using Progress = std::function<bool(int done, int total)>;
 
     // At most `context_size` tokens, or as many as the model has pages for if 0. The model must
@@ -21,10 +21,9 @@ class Session {
 
     // Makes the cache hold exactly `ids`, reusing the longest common prefix with what it holds, and
     // returns the logits after the last one (f32 [vocab_size], valid until the next step); empty if
-    // `progress` stopped it. Complete chunks, at multiples of the model's max_rows, are steps of
-    // kind prefill, the rest of the prompt and all later tokens of kind decode; what is reused was
-    // computed as a cold run would compute it, so both give the same bits. Throws Error if ids are
-    // empty, out of range or too many for the context.
+    // `progress` stopped it. What is reused was computed as a cold run would compute it
+    // (prompt_steps.h), so both give the same bits. Throws Error if ids are empty, out of range or
+    // too many for the context.
     std::span<const float> prefill(std::span<const std::int32_t> ids,
                                    const Progress& progress = {});
 
@@ -55,7 +54,7 @@ class Session {
     std::vector<std::int32_t> tokens_;
     std::vector<std::int32_t> page_table_;
     int prefilled_ = 0;
-    int n_chunk_tokens_ = 0;  // of tokens_, the first ones, computed in complete chunks
+    int n_prefill_tokens_ = 0;  // of tokens_, the first ones, by steps of kind prefill
 };
 
 }  // namespace baltoro

@@ -57,12 +57,13 @@ ExpertExecutor::State::State(numa::Team& used_team,
       kernels(used_kernels),
       shapes(used_shapes),
       plan(shapes.max_rows, node_stores[0].n_experts(), shapes.experts_per_row),
+      panels_pay(kernels.panel_min_rows <=
+                 shapes.max_rows * shapes.experts_per_row / node_stores[0].n_experts()),
       first_slot(node_stores[0].n_experts()),
       wave_slots(std::max(slots_for(shapes.max_rows),
                           std::min(kWaveSlots, shapes.max_rows * shapes.experts_per_row))),
-      packed(may_use_panels()
-                 ? wave_slots * kernels::panel_elements(shapes.hidden_size) * sizeof(bf16_t)
-                 : 0),
+      packed(panels_pay ? wave_slots * kernels::panel_elements(shapes.hidden_size) * sizeof(bf16_t)
+                        : 0),
       gather_elements(kernels::panel_elements(shapes.hidden_size)),
       gathered(team.size() * gather_elements * sizeof(bf16_t)),
       kernel_scratch_bytes(0),
@@ -83,7 +84,7 @@ ExpertExecutor::State::State(numa::Team& used_team,
         total_size += size;
     }
     check(total_size == shapes.moe_intermediate_size, "the stores hold whole experts together");
-    if (!may_use_panels()) return;
+    if (!panels_pay) return;
     const std::size_t wanted =
         std::max(kernels.panel_scratch_bytes(shapes.hidden_size, shapes.max_rows),
                  kernels.panel_scratch_bytes(shapes.moe_intermediate_size, shapes.max_rows));
@@ -102,7 +103,7 @@ std::size_t ExpertExecutor::State::begin_wave(std::size_t first_group) {
         if (n_slots + n_group_slots > wave_slots) break;
         first_slot[end - first_group] = n_slots;
         n_slots += n_group_slots;
-        if (uses_panels(groups[end])) n_panels += n_group_slots;
+        if (uses_panels()) n_panels += n_group_slots;
     }
     check(end > first_group || groups.empty(), "a row chooses an expert at most once");
     wave = groups.subspan(first_group, end - first_group);

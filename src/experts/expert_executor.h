@@ -30,17 +30,17 @@ struct ExpertBatch {
     const std::int32_t* expert_ids = nullptr;
     const float* gains = nullptr;
     float* dst = nullptr;
-    // False: a row's bits do not depend on the other rows, however many choose the same expert.
-    bool may_use_panels = true;
+    bool is_prefill = true;  // rows of a long prompt: computed by panels where these pay
     // int32 [n_experts]: experts with a number that is not negative are computed elsewhere and left
     // out; null: none.
     const std::int32_t* slot_of = nullptr;
 };
 
-// Computes routed experts on the team in phases separated by barriers: (pack, where an expert has
-// many rows,) gate+up+SiLU over slices of the intermediate dimension, then down over slices of the
+// Computes routed experts on the team in phases separated by barriers: (pack, with panel
+// kernels,) gate+up+SiLU over slices of the intermediate dimension, then down over slices of the
 // hidden dimension. Every worker owns contiguous slices balanced by bytes, so results do not depend
-// on timing, nor, unless panels are used, on the other rows of the batch.
+// on timing, nor on the other rows of the batch: row or panel kernels are chosen by the shapes and
+// the kind of batch, not by how many rows an expert has.
 // Owns its scratch; run() allocates nothing. Engine thread only.
 class ExpertExecutor {
   public:

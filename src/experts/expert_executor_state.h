@@ -51,6 +51,7 @@ struct ExpertExecutor::State {
     const kernels::Table& kernels;
     ExpertShapes shapes;
     ExpertPlan plan;
+    bool panels_pay;  // an expert's share of a full batch, if all are alike, is enough rows
 
     // What one call of the team works on: groups of the plan, the first at slot 0.
     ExpertBatch batch;
@@ -75,10 +76,7 @@ struct ExpertExecutor::State {
           std::span<const ExpertStore> node_stores,
           const ExpertShapes& used_shapes);
 
-    bool may_use_panels() const noexcept { return kernels.panel_min_rows <= shapes.max_rows; }
-    bool uses_panels(const ExpertGroup& group) const noexcept {
-        return batch.may_use_panels && group.n_rows >= kernels.panel_min_rows;
-    }
+    bool uses_panels() const noexcept { return panels_pay && batch.is_prefill; }
     bf16_t* packed_slot(int slot) const noexcept {
         return packed.as<bf16_t>() + slot * kernels::panel_elements(shapes.hidden_size);
     }

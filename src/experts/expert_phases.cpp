@@ -38,7 +38,7 @@ void ExpertExecutor::State::pack(int worker_idx) noexcept {
     const numa::Share share = numa::share_of(n_panels, 1, worker_idx, team.size());
     int panel_idx = 0;
     for (std::size_t g = 0; g < wave.size(); ++g) {
-        if (!is_here(wave[g]) || !uses_panels(wave[g])) continue;
+        if (!is_here(wave[g])) continue;
         for (int i = 0; i < slots_for(wave[g].n_rows); ++i, ++panel_idx) {
             if (panel_idx < share.begin || panel_idx >= share.end) continue;
             pack_slot(wave[g], i, first_slot[g] + i);
@@ -77,7 +77,7 @@ void ExpertExecutor::State::gate_up(const NodePart& node, int worker_idx) noexce
         shift = (shift + n_units) % n_workers;
         if (range.begin == range.end || !is_here(wave[g])) continue;
         const ExpertWeights& expert = weights(node, wave[g]);
-        if (!uses_panels(wave[g])) {
+        if (!uses_panels()) {
             rows_gate_up(node, static_cast<int>(g), range, worker_idx);
             continue;
         }
@@ -129,7 +129,7 @@ void ExpertExecutor::State::down(const NodePart& node, int worker_idx) noexcept 
     for (std::size_t g = 0; g < wave.size(); ++g) {
         const ExpertGroup& group = wave[g];
         if (!is_here(group)) continue;
-        if (!uses_panels(group)) {
+        if (!uses_panels()) {
             rows_down(node, static_cast<int>(g), {share.begin, share.end});
             continue;
         }

@@ -72,6 +72,9 @@ void write_engine(MetricsWriter& out, const EngineMetrics& engine) {
     out.single("requests_waiting", "gauge", "Requests in the queue.", engine.n_waiting);
     out.single("requests_cancelled_total", "counter", "Answers given up by their clients.",
                engine.cancelled_total);
+    out.single("preemptions_total", "counter",
+               "Answers put back into the queue because the KV cache was full.",
+               engine.preemptions_total);
     out.single("prompt_tokens_total", "counter", "Tokens of prompts.", engine.prompt_tokens_total);
     out.single("cached_prompt_tokens_total", "counter", "Of these, found in the prefix cache.",
                engine.cached_prompt_tokens_total);

@@ -1,8 +1,12 @@
 #include "engine/prefix_cache.h"
 
+#include <iterator>
+#include <list>
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include "base/random.h"
 
 using namespace baltoro;
 
@@ -127,6 +131,91 @@ TEST_CASE("small requests take free pages and older small ones before a long pre
         small.release();
     }
     CHECK(n_found(cache, {1, 2, 3, 4, 5, 6}) == 6);
+}
+
+TEST_CASE("requests that come once leave a prefix alone that came again") {
+    BlockAllocator allocator(12);
+    PrefixCache cache(allocator);
+    Chain main{cache};
+    main.compute({1, 2, 3, 4, 5, 6});
+    main.release();
+    CHECK(n_found(cache, {1, 2, 3, 4, 5}) == 5);  // a second turn; the first one's end is not used
+    for (int i = 0; i < 50; i++) {
+        Chain once{cache};
+        once.compute({100 + i, 200 + i, 300 + i});
+        once.release();
+    }
+    CHECK(n_found(cache, {149, 249, 349}) == 3);
+    CHECK(n_found(cache, {1, 2, 3, 4, 5, 6}) == 5);
+}
+
+TEST_CASE("running sequences get the pages of prefixes that came again, last pages first") {
+    BlockAllocator allocator(4);
+    PrefixCache cache(allocator);
+    Chain main{cache};
+    main.compute({1, 2, 3});
+    main.release();
+    CHECK(n_found(cache, {1, 2, 3}) == 3);
+    Chain running{cache};
+    running.compute({7, 8, 9});
+    CHECK(cache.n_cached() == 1);
+    CHECK(cache.allocate() != kNoPage);
+    CHECK(cache.allocate() == kNoPage);
+}
+
+TEST_CASE("prefixes that came again keep three quarters of the pages, the latest of them") {
+    BlockAllocator allocator(8);
+    PrefixCache cache(allocator);
+    for (const int first : {10, 20, 30, 40}) {
+        Chain chain{cache};
+        chain.compute({first, first + 1});
+        chain.release();
+        CHECK(n_found(cache, {first, first + 1}) == 2);
+    }
+    CHECK(cache.n_cached() == 8);
+    // The oldest two pages have lost their place: they are given up before the others, but a third
+    // use would have saved them.
+    Chain once{cache};
+    once.compute({90, 91});
+    once.release();
+    CHECK(n_found(cache, {10}) == 0);
+    CHECK(n_found(cache, {20, 21}) == 2);
+    CHECK(n_found(cache, {90, 91}) == 2);  // the second use of these pushes {30, 31} out
+    Chain other{cache};
+    other.compute({92});
+    CHECK(n_found(cache, {30, 31}) == 1);
+    CHECK(n_found(cache, {40, 41}) == 2);
+}
+
+TEST_CASE("in a random run no page is given up before the pages that follow it") {
+    for (std::uint64_t seed = 1; seed <= 20; seed++) {
+        CAPTURE(seed);
+        Random random(seed);
+        BlockAllocator allocator(4 + static_cast<int>(random.below(12)));
+        PrefixCache cache(allocator);
+        std::list<Chain> running;
+        for (int i = 0; i < 2000; i++) {
+            if (running.size() > 3 || (!running.empty() && random.below(3) == 0)) {
+                const auto ended = std::next(
+                    running.begin(), static_cast<std::ptrdiff_t>(random.below(running.size())));
+                ended->release();
+                running.erase(ended);
+                continue;
+            }
+            // Few first tokens, so that prefixes are shared; forget() checks for children.
+            std::vector<int> firsts;
+            for (std::uint64_t n = 1 + random.below(5); n > 0; n--)
+                firsts.push_back(static_cast<int>(random.below(3)));
+            Chain chain{cache};
+            const int n = chain.find(firsts);
+            firsts.erase(firsts.begin(), firsts.begin() + n);
+            if (static_cast<int>(firsts.size()) <= cache.n_available()) chain.compute(firsts);
+            running.push_back(chain);
+        }
+        for (Chain& chain : running)
+            chain.release();
+        CHECK(cache.n_used() == 0);
+    }
 }
 
 TEST_CASE("two sequences that compute the same page end up sharing one") {

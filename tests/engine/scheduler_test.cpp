@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "base/random.h"
+#include "engine/prompt_steps.h"
 
 using namespace baltoro;
 
@@ -18,12 +19,8 @@ std::uint64_t mix(std::uint64_t previous, std::uint64_t value) {
     return Random(previous ^ value).next();
 }
 
-// How a chunk is computed depends on all its tokens; in steps of kind decode on none.
-std::uint64_t arithmetic_of(const std::vector<std::int32_t>& tokens, int begin, int end) {
-    std::uint64_t value = 1;
-    for (int i = begin; i < end; i++)
-        value = mix(value, static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]));
-    return value;
+std::uint64_t arithmetic_of(StepKind kind) {
+    return kind == StepKind::prefill ? 1u << 20 : 0;
 }
 
 std::uint64_t row_after(std::uint64_t previous, std::int32_t token, std::uint64_t arithmetic) {
@@ -43,11 +40,10 @@ struct FakeModel {
         return rows[page * kPage + static_cast<std::size_t>(position % kPage)];
     }
     std::uint64_t compute(const Sequence& sequence, int begin, int end, StepKind kind) {
-        const std::uint64_t arithmetic =
-            kind == StepKind::prefill ? arithmetic_of(sequence.tokens, begin, end) : 0;
         std::uint64_t value = begin == 0 ? 0 : row(sequence, begin - 1);
         for (int i = begin; i < end; i++) {
-            value = row_after(value, sequence.tokens.at(static_cast<std::size_t>(i)), arithmetic);
+            value = row_after(value, sequence.tokens.at(static_cast<std::size_t>(i)),
+                              arithmetic_of(kind));
             row(sequence, i) = value;
         }
         return value;
@@ -59,21 +55,16 @@ std::int32_t drawn(std::uint64_t value) {
 }
 
 // The answer of a sequence that runs alone and without a cache.
-std::vector<std::int32_t> expected_answer(const std::vector<std::int32_t>& prompt,
-                                          int n,
-                                          int max_rows) {
+std::vector<std::int32_t> expected_answer(const std::vector<std::int32_t>& prompt, int n) {
+    const StepKind kind =
+        static_cast<int>(prompt.size()) >= kShortestPrefill ? StepKind::prefill : StepKind::decode;
     std::uint64_t value = 0;
-    const int n_prompt = static_cast<int>(prompt.size());
-    for (int i = 0; i < n_prompt; i++) {
-        const int begin = i / max_rows * max_rows;
-        const bool is_chunk = begin + max_rows <= n_prompt;
-        value = row_after(value, prompt[static_cast<std::size_t>(i)],
-                          is_chunk ? arithmetic_of(prompt, begin, begin + max_rows) : 0);
-    }
+    for (const std::int32_t token : prompt)
+        value = row_after(value, token, arithmetic_of(kind));
     std::vector<std::int32_t> answer;
     for (int i = 0; i < n; i++) {
         answer.push_back(drawn(value));
-        value = row_after(value, answer.back(), 0);
+        value = row_after(value, answer.back(), arithmetic_of(StepKind::decode));
     }
     return answer;
 }
@@ -96,12 +87,11 @@ std::vector<std::int32_t> prompt_of(int n, int first = 0) {
     return tokens;
 }
 
-void check_as_alone(const Answer& answer, int max_rows) {
+void check_as_alone(const Answer& answer) {
     CAPTURE(answer.sequence.answer_idx);
     const std::vector<std::int32_t> prompt(
         answer.sequence.tokens.begin(), answer.sequence.tokens.begin() + answer.sequence.n_prompt);
-    CHECK(answer.tokens() ==
-          expected_answer(prompt, static_cast<int>(answer.tokens().size()), max_rows));
+    CHECK(answer.tokens() == expected_answer(prompt, static_cast<int>(answer.tokens().size())));
 }
 
 struct Simulation {
@@ -110,13 +100,11 @@ struct Simulation {
     std::vector<std::unique_ptr<Answer>> answers;
     std::vector<int> full;
     int n_steps = 0;
-    int longest_chunk = 0;
+    int longest_step = 0;
     int n_preempted = 0;
 
-    int max_rows;
-
     Simulation(int n_pages, const SchedulerOptions& options)
-        : scheduler(n_pages, options), model(n_pages), max_rows(options.max_rows) {}
+        : scheduler(n_pages, options), model(n_pages) {}
 
     Answer& submit(std::vector<std::int32_t> prompt, int n_wanted) {
         auto answer = std::make_unique<Answer>();
@@ -157,7 +145,7 @@ struct Simulation {
             take_value(of(sequence), value);
         }
         if (Sequence* sequence = plan.prefilling) {
-            longest_chunk = std::max(longest_chunk, plan.prefill_end - sequence->n_computed);
+            longest_step = std::max(longest_step, plan.prefill_end - sequence->n_computed);
             const std::uint64_t value =
                 model.compute(*sequence, sequence->n_computed, plan.prefill_end, plan.prefill_kind);
             scheduler.advance(*sequence, plan.prefill_end);
@@ -165,7 +153,6 @@ struct Simulation {
         }
         n_steps++;
     }
-    void check_answer(const Answer& answer) const { check_as_alone(answer, max_rows); }
     void run() {
         while (!scheduler.is_idle()) {
             step();
@@ -191,7 +178,7 @@ TEST_CASE("sequences run first come, first served, at most n_parallel at once") 
     CHECK(third.admitted_at == first.finished_at + 1);
     CHECK(fourth.admitted_at == third.finished_at + 1);
     for (const auto& answer : simulation.answers)
-        simulation.check_answer(*answer);
+        check_as_alone(*answer);
 }
 
 TEST_CASE("a short prompt is not stuck behind a long one, which still progresses") {
@@ -205,44 +192,46 @@ TEST_CASE("a short prompt is not stuck behind a long one, which still progresses
     const int begin = simulation.n_steps;
     while (shorter.finished_at < 0)
         simulation.step();
-    CHECK(shorter.finished_at - begin <= 6);  // three chunks, every other step
+    CHECK(shorter.finished_at - begin <= 6);  // three steps of its own, every other one
     CHECK(longer.sequence.n_computed >= 3 * 16);
     CHECK(lasting.sequence.n_tokens() - before == simulation.n_steps - begin);
-    CHECK(simulation.longest_chunk == 16);
+    CHECK(simulation.longest_step == 16);
     simulation.run();
-    simulation.check_answer(longer);
-    simulation.check_answer(shorter);
+    check_as_alone(longer);
+    check_as_alone(shorter);
 }
 
-TEST_CASE("chunks end at multiples of max_rows wherever they begin") {
+TEST_CASE("a prompt goes on behind its cached pages in steps of max_rows") {
     Simulation simulation(10, {1, 48, 640});
-    simulation.submit(prompt_of(70), 1);
+    simulation.submit(prompt_of(170), 1);
     simulation.run();
-    // The page that holds the end of the first prompt's last chunk is of use to that prompt alone.
-    Answer& warm = simulation.submit(prompt_of(150), 1);
-    const int ends[] = {48, 96, 144, 150};
+    Answer& warm = simulation.submit(prompt_of(250), 1);
+    const int ends[] = {128 + 48, 128 + 96, 250};
     for (const int end : ends) {
         CHECK(warm.finished_at < 0);
         simulation.step();
-        CHECK(warm.sequence.n_cached == 0);
+        CHECK(warm.sequence.n_cached == 128);
         if (warm.finished_at < 0) CHECK(warm.sequence.n_computed == end);
     }
     CHECK(warm.finished_at >= 0);
-    simulation.check_answer(warm);
+    check_as_alone(warm);
 }
 
 TEST_CASE("the last token of a cached prompt is computed") {
-    Simulation simulation(10, {1, 64, 640});
-    simulation.submit(prompt_of(128), 1);
-    simulation.run();
-    Answer& again = simulation.submit(prompt_of(128), 1);
-    simulation.run();
-    CHECK(again.sequence.n_cached == 64);
-    simulation.check_answer(again);
-    Answer& longer = simulation.submit(prompt_of(129), 1);
-    simulation.run();
-    CHECK(longer.sequence.n_cached == 128);
-    simulation.check_answer(longer);
+    for (const int n : {128, 192}) {  // of either arithmetic
+        CAPTURE(n);
+        Simulation simulation(10, {1, 64, 640});
+        simulation.submit(prompt_of(n), 1);
+        simulation.run();
+        Answer& again = simulation.submit(prompt_of(n), 1);
+        simulation.run();
+        CHECK(again.sequence.n_cached == n - 64);
+        check_as_alone(again);
+        Answer& longer = simulation.submit(prompt_of(n + 1), 1);
+        simulation.run();
+        CHECK(longer.sequence.n_cached == n);
+        check_as_alone(longer);
+    }
 }
 
 TEST_CASE("an equal prompt that runs beside takes over what is computed already") {
@@ -254,8 +243,8 @@ TEST_CASE("an equal prompt that runs beside takes over what is computed already"
     simulation.run();
     CHECK(first.sequence.n_cached + second.sequence.n_cached >= 512);
     CHECK(simulation.n_steps <= 16);
-    simulation.check_answer(first);
-    simulation.check_answer(second);
+    check_as_alone(first);
+    check_as_alone(second);
 }
 
 TEST_CASE("an aborted prefill's complete pages stay cached") {
@@ -269,41 +258,61 @@ TEST_CASE("an aborted prefill's complete pages stay cached") {
     Answer& again = simulation.submit(prompt_of(600), 3);
     simulation.run();
     CHECK(again.sequence.n_cached == 256);
-    simulation.check_answer(again);
+    check_as_alone(again);
 }
 
-TEST_CASE("decoded pages are found by later prompts outside their complete chunks") {
+TEST_CASE("decoded pages are found by prompts too short for prefill") {
     Simulation simulation(20, {1, 128, 640});
-    Answer& first = simulation.submit(prompt_of(130), 60);
+    const Answer& first = simulation.submit(prompt_of(40), 125);
     simulation.run();
-    Answer& next = simulation.submit(
-        {first.sequence.tokens.begin(), first.sequence.tokens.begin() + 185}, 100);
+    const auto tokens = first.sequence.tokens.begin();
+    const Answer& shorter = simulation.submit({tokens, tokens + kShortestPrefill - 1}, 3);
     simulation.run();
-    CHECK(next.sequence.n_cached == 128);
-    simulation.check_answer(next);
-    Answer& later =
-        simulation.submit({next.sequence.tokens.begin(), next.sequence.tokens.begin() + 250}, 3);
+    CHECK(shorter.sequence.n_cached == 128);
+    check_as_alone(shorter);
+    const Answer& longer = simulation.submit({tokens, tokens + kShortestPrefill}, 3);
     simulation.run();
-    CHECK(later.sequence.n_cached == 192);  // the chunk and a page that was decoded in part
-    simulation.check_answer(later);
-    // What was decoded now lies in the second chunk, which is computed as one.
-    Answer& longest =
-        simulation.submit({next.sequence.tokens.begin(), next.sequence.tokens.begin() + 270}, 3);
-    simulation.run();
-    CHECK(longest.sequence.n_cached == 128);
-    simulation.check_answer(longest);
+    CHECK(longer.sequence.n_cached == 0);
+    check_as_alone(longer);
 }
 
-TEST_CASE("a chunk that differs in its last token is computed as a whole") {
+TEST_CASE("a second turn finds the first one's prompt and computes its answer by prefill") {
+    Simulation simulation(20, {1, 128, 640});
+    const Answer& first = simulation.submit(prompt_of(200), 160);
+    simulation.run();
+    const auto tokens = first.sequence.tokens.begin();
+    const Answer& second = simulation.submit({tokens, tokens + 350}, 3);
+    simulation.run();
+    CHECK(second.sequence.n_cached == 192);
+    check_as_alone(second);
+}
+
+TEST_CASE("a prompt that differs in a page's last token finds the pages before") {
     Simulation simulation(40, {1, 128, 640});
     std::vector<std::int32_t> prompt = prompt_of(300);
     simulation.submit(prompt, 1);
     simulation.run();
     prompt[255]++;
-    Answer& other = simulation.submit(prompt, 3);
+    const Answer& other = simulation.submit(prompt, 3);
     simulation.run();
-    CHECK(other.sequence.n_cached == 128);
-    simulation.check_answer(other);
+    CHECK(other.sequence.n_cached == 192);
+    check_as_alone(other);
+}
+
+TEST_CASE("a conversation keeps its prefix while other requests come once") {
+    Simulation simulation(20, {1, 128, 640});
+    simulation.submit(prompt_of(500), 3);
+    simulation.run();
+    simulation.submit(prompt_of(550), 3);  // the second turn
+    simulation.run();
+    for (int i = 1; i <= 20; i++) {
+        simulation.submit(prompt_of(200, i), 3);
+        simulation.run();
+    }
+    const Answer& third = simulation.submit(prompt_of(600), 3);
+    simulation.run();
+    CHECK(third.sequence.n_cached == 448);  // all that the second turn found
+    check_as_alone(third);
 }
 
 TEST_CASE("the youngest sequence gives way when pages run out and continues the same answer") {
@@ -318,9 +327,9 @@ TEST_CASE("the youngest sequence gives way when pages run out and continues the 
     CHECK(oldest.tokens().size() == 200);
     CHECK(middle.tokens().size() == 200);
     CHECK(youngest.tokens().size() == 150);
-    simulation.check_answer(oldest);
-    simulation.check_answer(middle);
-    simulation.check_answer(youngest);
+    check_as_alone(oldest);
+    check_as_alone(middle);
+    check_as_alone(youngest);
     CHECK(simulation.full.empty());
     CHECK(simulation.scheduler.cache().n_used() == 0);
 }
@@ -332,8 +341,8 @@ TEST_CASE("a sequence that is alone and has no page left is full") {
     simulation.run();
     CHECK(simulation.full == std::vector<int>{0});
     CHECK(answer.sequence.n_tokens() == 129);  // one is drawn after the last that fits
-    simulation.check_answer(answer);
-    simulation.check_answer(behind);
+    check_as_alone(answer);
+    check_as_alone(behind);
 }
 
 TEST_CASE("in a random run every answer is as alone, none starves and no page is lost") {
@@ -370,7 +379,7 @@ TEST_CASE("in a random run every answer is as alone, none starves and no page is
         CHECK(simulation.scheduler.cache().n_used() == 0);
         for (std::size_t i = 0; i < simulation.answers.size(); i++) {
             const Answer& answer = *simulation.answers[i];
-            simulation.check_answer(answer);
+            check_as_alone(answer);
             if (!is_cancelled[i])
                 CHECK(static_cast<int>(answer.tokens().size()) == answer.n_wanted);
         }

@@ -31,33 +31,32 @@ std::vector<float> copy(std::span<const float> values) {
 }  // namespace
 
 TEST_CASE("a reused prefix gives the logits of a cold run") {
-    LoadedModel loaded(kModel, kernels::best_isa(), 2, 16);
+    LoadedModel loaded(kModel, kernels::best_isa(), 2, 64);
     Session session(loaded.model);
-    std::vector<std::int32_t> prompt = counted(40);
+    std::vector<std::int32_t> prompt = counted(200);
     session.prefill(prompt);
-    CHECK(session.prefilled() == 40);
+    CHECK(session.prefilled() == 200);
     const std::vector<std::int32_t> other = counted(25, 100);
-    prompt.resize(30);
+    prompt.resize(170);
     prompt.insert(prompt.end(), other.begin(), other.end());
     const std::vector<float> warm = copy(session.prefill(prompt));
-    CHECK(session.prefilled() ==
-          39);  // what of the first 30 lies in a complete chunk of 16 is kept
+    CHECK(session.prefilled() == 25);
 
     Session cold(loaded.model);
     CHECK(copy(cold.prefill(prompt)) == warm);
-    CHECK(cold.prefilled() == 55);
+    CHECK(cold.prefilled() == 195);
 }
 
 TEST_CASE("whatever a session held before, a prompt gets the bits of a cold run") {
-    LoadedModel loaded(kModel, kernels::best_isa(), 2, 48);
-    const std::vector<std::int32_t> ids = counted(160);
-    for (const int held : {1, 47, 48, 60, 95, 96, 110, 150}) {
+    LoadedModel loaded(kModel, kernels::best_isa(), 2, 96);
+    const std::vector<std::int32_t> ids = counted(260);
+    for (const int held : {1, 95, 150, 159, 160, 192, 200, 250}) {
         for (const int n_steps : {0, 5}) {
             Session session(loaded.model);
             session.prefill(std::span(ids).first(static_cast<std::size_t>(held)));
             for (int i = 0; i < n_steps; i++)
                 session.step(ids[static_cast<std::size_t>(held + i)]);
-            for (const int wanted : {40, 48, 59, 96, 100, 155}) {
+            for (const int wanted : {90, 159, 160, 193, 199, 255}) {
                 const std::vector<float> warm =
                     copy(session.prefill(std::span(ids).first(static_cast<std::size_t>(wanted))));
                 Session cold(loaded.model);
@@ -69,6 +68,23 @@ TEST_CASE("whatever a session held before, a prompt gets the bits of a cold run"
             }
         }
     }
+}
+
+TEST_CASE("a longer prompt goes on where the same arithmetic ends") {
+    LoadedModel loaded(kModel, kernels::best_isa(), 2, 96);
+    const std::vector<std::int32_t> ids = counted(260);
+    Session session(loaded.model);
+    const auto prefilled = [&](std::size_t n) {
+        session.prefill(std::span(ids).first(n));
+        return session.prefilled();
+    };
+    CHECK(prefilled(100) == 100);
+    session.step(ids[100]);
+    CHECK(prefilled(150) == 49);  // what was decoded would be decoded again
+    CHECK(prefilled(170) == 170);
+    session.step(ids[170]);
+    CHECK(prefilled(200) == 30);  // the decoded token is one of a prompt now
+    CHECK(prefilled(150) == 150);
 }
 
 TEST_CASE("the same prompt again computes only its last token") {

@@ -147,7 +147,7 @@ TEST_CASE("a node whose slice is empty adds nothing") {
     const numa::Topology topology = numa::synthetic_topology(kTwoNodes);
     numa::Team team(unpinned(topology, 2));
     const CopiedExperts copied(experts.store(), place_experts(team, 100), topology, team);
-    const kernels::Table table = plain_kernels(2);
+    const kernels::Table table = plain_kernels(1);
     ExpertExecutor executor(team, table, copied.node_stores(), shapes);
     RandomBatch batch(7, shapes, 3, 2);
     executor.run(batch.all());

@@ -1,5 +1,7 @@
 #include "experts/expert_executor.h"
 
+#include <atomic>
+
 #include <doctest/doctest.h>
 
 #include "base/error.h"
@@ -46,7 +48,7 @@ TEST_CASE("row kernels give the experts' weighted sum for any team and format") 
     }
 }
 
-TEST_CASE("panel kernels take the experts with many rows") {
+TEST_CASE("panel kernels give the experts' weighted sum for any number of rows") {
     const RandomExperts experts(3, kRagged, 1, kExperts, WeightFormat::fp8_block);
     for (const int panel_min_rows : {1, 4, 17}) {
         const kernels::Table table = plain_kernels(panel_min_rows);
@@ -60,6 +62,32 @@ TEST_CASE("panel kernels take the experts with many rows") {
             check_rows(batch, experts.store());
         }
     }
+}
+
+TEST_CASE("an expert's share of a full batch decides for panels, not its rows") {
+    static std::atomic<int> n_panel_calls;
+    const RandomExperts experts(3, kRagged, 1, kExperts, WeightFormat::bf16);
+    numa::Team team(unpinned(2));
+    const auto uses_panels = [&](int panel_min_rows, int n_rows, bool is_prefill) {
+        kernels::Table table = plain_kernels(panel_min_rows);
+        static const auto panels_gate_up = table.panels_gate_up;
+        table.panels_gate_up = [](const kernels::PanelsGateUp& args) noexcept {
+            n_panel_calls++;
+            panels_gate_up(args);
+        };
+        ExpertExecutor executor(team, table, experts.store(), kRagged);
+        RandomBatch batch(4, kRagged, n_rows, kExperts);
+        ExpertBatch rows = batch.all();
+        rows.is_prefill = is_prefill;
+        n_panel_calls = 0;
+        executor.run(rows);
+        return n_panel_calls > 0;
+    };
+    const int share = kRagged.max_rows * kRagged.experts_per_row / kExperts;
+    CHECK(uses_panels(share, kRagged.max_rows, true));
+    CHECK(uses_panels(share, 1, true));
+    CHECK(!uses_panels(share, kRagged.max_rows, false));
+    CHECK(!uses_panels(share + 1, kRagged.max_rows, true));
 }
 
 TEST_CASE("panels are padded with zeros where rows lay before") {

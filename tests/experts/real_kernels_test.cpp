@@ -28,7 +28,7 @@ TEST_CASE("the kernels of every level here give the experts' weighted sum") {
             CAPTURE(kernels::isa_name(level));
             kernels::Table table = kernels::table_for(level);
             numa::Team team(std::vector<numa::WorkerPlace>(3));
-            for (const int panel_min_rows : {2, 17, INT32_MAX}) {
+            for (const int panel_min_rows : {12, 13}) {  // a full batch has 12 rows per expert
                 CAPTURE(panel_min_rows);
                 table.panel_min_rows = panel_min_rows;
                 ExpertExecutor executor(team, table, experts.store(), kShapes);
@@ -40,21 +40,24 @@ TEST_CASE("the kernels of every level here give the experts' weighted sum") {
     }
 }
 
-TEST_CASE("with every level's row kernels a row's bits do not depend on its batch") {
+TEST_CASE("with every level's kernels a row's bits do not depend on its batch") {
     const RandomExperts experts(3, kShapes, 1, kExperts, kernels::WeightFormat::fp8_block);
     for (const kernels::IsaLevel level : kernels::available_isas()) {
         CAPTURE(kernels::isa_name(level));
         kernels::Table table = kernels::table_for(level);
-        table.panel_min_rows = INT32_MAX;
         numa::Team one(std::vector<numa::WorkerPlace>(1));
         numa::Team three(std::vector<numa::WorkerPlace>(3));
-        ExpertExecutor alone(one, table, experts.store(), kShapes);
-        ExpertExecutor together(three, table, experts.store(), kShapes);
-        RandomBatch all(4, kShapes, kShapes.max_rows, kExperts);
-        RandomBatch single = all;
-        together.run(all.all());
-        for (int r = 0; r < kShapes.max_rows; ++r)
-            alone.run(single.rows(r, 1));
-        CHECK(all.dst == single.dst);
+        for (const int panel_min_rows : {12, 13}) {
+            CAPTURE(panel_min_rows);
+            table.panel_min_rows = panel_min_rows;
+            ExpertExecutor alone(one, table, experts.store(), kShapes);
+            ExpertExecutor together(three, table, experts.store(), kShapes);
+            RandomBatch all(4, kShapes, kShapes.max_rows, kExperts);
+            RandomBatch single = all;
+            together.run(all.all());
+            for (int r = 0; r < kShapes.max_rows; ++r)
+                alone.run(single.rows(r, 1));
+            CHECK(all.dst == single.dst);
+        }
     }
 }
