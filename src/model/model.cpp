@@ -122,7 +122,7 @@ void Model::add_routed(Part& part) {
 }
 
 // Half of a step reads most experts' weights as the whole does, so two parts pay only where the
-// experts are bound by arithmetic. A rule of the number of rows alone: parts change last bits.
+// experts are bound by arithmetic.
 std::span<Model::Part> Model::divide(const Batch& batch, const Trace* trace) {
     const int n_rows = static_cast<int>(batch.tokens.size());
     const bool is_divided = device_.overlaps_host() && trace == nullptr &&

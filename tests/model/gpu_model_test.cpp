@@ -71,7 +71,7 @@ TEST_CASE("two parts that take turns give what one gives, whatever is delayed") 
     const std::vector<std::int32_t> tokens(oracle.tokens.begin(), oracle.tokens.begin() + 128);
     const std::vector<std::int32_t> rows = {0, 63, 64, 127};
     const auto logits = [&](int rows_for_two_parts, std::uint64_t seed) {
-        LoadedModel loaded(oracle.directory, kernels::IsaLevel::scalar, 2, 128, emulated(seed, 100),
+        LoadedModel loaded(oracle.directory, kernels::best_isa(), 2, 128, emulated(seed, 100),
                            rows_for_two_parts);
         std::vector<std::int32_t> pages(static_cast<std::size_t>(loaded.model.limits().n_pages));
         std::iota(pages.rbegin(), pages.rend(), 0);
@@ -82,8 +82,34 @@ TEST_CASE("two parts that take turns give what one gives, whatever is delayed") 
     };
     const std::vector<float> one = logits(1000, 1);
     const std::vector<float> two = logits(128, 2);
-    // On the scalar level a row of the experts does not depend on the others, nor does one of the
-    // GPU's products: the parts change nothing.
     CHECK(one == two);
     CHECK(two == logits(128, 3));
+}
+
+TEST_CASE("experts that live on the GPU give what they give on the CPU, also after they moved") {
+    const Oracle oracle("k2-tiny");
+    const std::vector<std::int32_t> tokens(oracle.tokens.begin(), oracle.tokens.begin() + 48);
+    const auto distance = [&](LoadedModel& a, LoadedModel& b, StepKind kind) {
+        return compare_rows(run_in_chunks(a.model, tokens, 48, kind).logits,
+                            run_in_chunks(b.model, tokens, 48, kind).logits,
+                            static_cast<std::size_t>(a.config.vocab_size))
+            .median;
+    };
+    LoadedModel host(oracle.directory, kernels::best_isa(), 2, 48, emulated(1, 0));
+    LoadedModel shared(oracle.directory, kernels::best_isa(), 2, 48, emulated(2, 20), 0, 5);
+    LoadedModel all(oracle.directory, kernels::best_isa(), 2, 48, emulated(3, 0), 0, 12);
+    for (const StepKind kind : kKinds) {
+        CAPTURE(static_cast<int>(kind));
+        CHECK(distance(host, shared, kind) < 1e-2);
+        CHECK(distance(host, all, kind) < 1e-2);
+    }
+    const std::uint64_t bytes_before = shared.model.expert_bytes_read();
+    CHECK(all.model.expert_bytes_read() == 0);  // the host computes nothing
+    CHECK(bytes_before > 0);
+    for (int i = 0; i < 4; i++) {
+        (void)run_in_chunks(shared.model, tokens, 48, StepKind::decode);
+        shared.model.move_hot_experts();
+    }
+    for (const StepKind kind : kKinds)
+        CHECK(distance(host, shared, kind) < 1e-2);
 }

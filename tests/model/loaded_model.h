@@ -23,7 +23,8 @@ struct LoadedModel {
                 int n_threads,
                 int max_rows,
                 const DeviceMaker& make_device = {},
-                int rows_for_two_parts = 0)
+                int rows_for_two_parts = 0,
+                int device_experts = 0)
         : config(read_model_config(directory)),
           checkpoint(directory),
           // Without spinning: beside other processes the tests would wait for whole time slices.
@@ -36,7 +37,7 @@ struct LoadedModel {
                 kernels::table_for(isa),
                 {max_rows,
                  (config.max_position_embeddings + device::kPageTokens - 1) / device::kPageTokens,
-                 rows_for_two_parts}) {}
+                 rows_for_two_parts, device_experts}) {}
 
     ModelConfig config;
     Checkpoint checkpoint;
