@@ -2,7 +2,9 @@
 
 #include "gpu_kernels/absorb_queries.cuh"
 #include "gpu_kernels/kernels.h"
+#include "gpu_kernels/mla_combine.cuh"
 #include "gpu_kernels/mla_copies.cuh"
+#include "gpu_kernels/mla_decode.cuh"
 #include "gpu_kernels/project_values.cuh"
 
 namespace baltoro::gpu {
@@ -11,6 +13,8 @@ namespace {
 // Latent attention.
 void fill_mla_kernels(Table& table) {
     table.absorb_queries = launch_absorb_queries;
+    table.mla_decode = launch_mla_decode;
+    table.mla_combine = launch_mla_combine;
     table.project_values = launch_project_values;
     table.rotate_queries = launch_rotate_queries;
     table.gather_latent = launch_gather_latent;
