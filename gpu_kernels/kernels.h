@@ -344,6 +344,7 @@ struct RotateQueries {
 //   kv        bf16 [n_tokens, n_heads, nope + v]: kv_b times the latents of positions
 //             [first_token, first_token + n_tokens)
 //   rope_key  bf16 [n_tokens, qk_rope_head_dim]
+//   scale     positive
 //   sums      f32 [n_rows, n_heads, v_head_dim]; extrema f32 [n_rows, n_heads, 2]: read unless
 //             is_first, written unless is_last
 //   dst       bf16 [n_rows, n_heads, v_head_dim]: written if is_last

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu_kernels/kernels.h"
+#include "gpu_kernels/running_softmax.cuh"
 #include "gpu_kernels/simt/simt.h"
 
 namespace baltoro::gpu {
@@ -9,7 +10,6 @@ namespace {
 constexpr int kDecodeThreads = 128;
 constexpr int kDecodeWarps = kDecodeThreads / 32;
 constexpr int kTileTokens = 32;
-constexpr float kLog2E = 1.44269504088896340736f;
 
 // Tokens of one part of a row: whole tiles, so that a tile never leaves a page.
 __device__ int split_tokens(int n_tokens) {
@@ -162,12 +162,6 @@ __device__ void multiply_queries(const typename Tile::Queries& queries,
         }
     }
 }
-
-// The running softmax of one head, held by each of its threads; `sum` is this thread's share.
-struct RunningSoftmax {
-    float max = -INFINITY;
-    float sum = 0.0f;
-};
 
 template <typename Tile>
 __device__ float head_max(float value) {

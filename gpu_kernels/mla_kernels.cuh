@@ -5,6 +5,7 @@
 #include "gpu_kernels/mla_combine.cuh"
 #include "gpu_kernels/mla_copies.cuh"
 #include "gpu_kernels/mla_decode.cuh"
+#include "gpu_kernels/mla_prefill.cuh"
 #include "gpu_kernels/project_values.cuh"
 
 namespace baltoro::gpu {
@@ -17,6 +18,7 @@ void fill_mla_kernels(Table& table) {
     table.mla_combine = launch_mla_combine;
     table.project_values = launch_project_values;
     table.rotate_queries = launch_rotate_queries;
+    table.mla_prefill = launch_mla_prefill;
     table.gather_latent = launch_gather_latent;
 }
 
