@@ -256,23 +256,30 @@ struct AbsorbQueries {
     bf16_t* dst;
 };
 
-// One query row of mla_decode: it sees positions [0, n_tokens) of its sequence.
+// One query row of mla_decode: it sees positions [0, n_tokens) of its sequence, one at least.
 struct DecodeRow {
     int32_t n_tokens;
     int32_t page_table;  // offset of its sequence's page table in `page_tables`
 };
 
-// Latent attention of every row over its own cache rows, in parts of kSplitTokens tokens at fixed
-// positions; part s of row r is computed if it is not empty.
+// Latent attention of every row over its own cache rows, in parts of equally many tokens, so that
+// one row fills the GPU. Their number depends on the row's n_tokens alone: parts of
+// kMinSplitTokens, or longer ones where more than kMaxSplits would be needed.
 //   queries      bf16 [n_rows, n_heads, latent_dim] of absorb_queries
 //   rows         DecodeRow [n_rows]     page_tables  int32
-//   n_splits     at least ceil(the longest row's n_tokens / kSplitTokens)
+//   n_splits     at least max_splits(the longest row's n_tokens)
 //   partials     f32 [n_rows, n_splits, n_heads, kv_lora_rank]: sums of exp2(score - max) c
 //   extrema      f32 [n_rows, n_splits, n_heads, 2]: the maximum (of scores times log2 e) and the
-//                sum of exp2(score - max)
+//                sum of exp2(score - max); of both only the parts that are not empty are written
 // Row independence: yes.
 struct MlaDecode {
-    static constexpr int kSplitTokens = 512;
+    static constexpr int kMaxSplits = 128;
+    static constexpr int kMinSplitTokens = 128;
+    // The most parts of any row that sees at most n_tokens.
+    static constexpr int max_splits(int n_tokens) {
+        const int n = (n_tokens + kMinSplitTokens - 1) / kMinSplitTokens;
+        return n < kMaxSplits ? n : kMaxSplits;
+    }
     MlaShapes shapes;
     const bf16_t* queries;
     const DecodeRow* rows;
@@ -285,7 +292,8 @@ struct MlaDecode {
     float* extrema;
 };
 
-// Merges the parts, in ascending order: dst bf16 [n_rows, n_heads, kv_lora_rank].
+// Merges the parts, in a fixed order: dst bf16 [n_rows, n_heads, kv_lora_rank].
+// Row independence: yes.
 struct MlaCombine {
     MlaShapes shapes;
     const DecodeRow* rows;
@@ -336,6 +344,7 @@ struct RotateQueries {
 //   kv        bf16 [n_tokens, n_heads, nope + v]: kv_b times the latents of positions
 //             [first_token, first_token + n_tokens)
 //   rope_key  bf16 [n_tokens, qk_rope_head_dim]
+//   scale     positive
 //   sums      f32 [n_rows, n_heads, v_head_dim]; extrema f32 [n_rows, n_heads, 2]: read unless
 //             is_first, written unless is_last
 //   dst       bf16 [n_rows, n_heads, v_head_dim]: written if is_last

@@ -5,15 +5,6 @@
 #include "device/gpu_weight.h"
 
 namespace baltoro::device {
-namespace {
-
-constexpr int kSplitTokens = gpu::MlaDecode::kSplitTokens;
-
-int split_count(int n_tokens) noexcept {
-    return (n_tokens + kSplitTokens - 1) / kSplitTokens;
-}
-
-}  // namespace
 
 GpuAttention::GpuAttention(GpuPlatform& platform, const std::function<void()>& drain)
     : platform_(platform),
@@ -73,10 +64,10 @@ void GpuAttention::attend(const Attend& args, StepKind kind) {
 void GpuAttention::attend_rows(const Attend& args,
                                const GpuStepTables::Tables& tables,
                                const Rows& rows) {
-    const std::size_t row_bytes = static_cast<std::size_t>(split_count(rows.longest)) *
-                                  static_cast<std::size_t>(args.shapes.n_heads) *
-                                  static_cast<std::size_t>(args.shapes.kv_lora_rank) *
-                                  sizeof(float);
+    const std::size_t row_bytes =
+        static_cast<std::size_t>(gpu::MlaDecode::max_splits(rows.longest)) *
+        static_cast<std::size_t>(args.shapes.n_heads) *
+        static_cast<std::size_t>(args.shapes.kv_lora_rank) * sizeof(float);
     const int group = static_cast<int>(
         std::clamp<std::size_t>(kPartialBytes / row_bytes, 1, static_cast<std::size_t>(rows.n)));
     for (int done = 0; done < rows.n; done += group)
@@ -94,7 +85,7 @@ void GpuAttention::attend_group(const Attend& args,
     const auto n_heads = static_cast<std::size_t>(shapes.n_heads);
     const std::size_t row_heads = static_cast<std::size_t>(rows.n) * n_heads;
     const auto rank = static_cast<std::size_t>(shapes.kv_lora_rank);
-    const int n_splits = split_count(rows.longest);
+    const int n_splits = gpu::MlaDecode::max_splits(rows.longest);
     const std::size_t n_parts = row_heads * static_cast<std::size_t>(n_splits);
     bf16_t* queries =
         queries_.get<bf16_t>(row_heads * static_cast<std::size_t>(args.shapes.latent_dim()));

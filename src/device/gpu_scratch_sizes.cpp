@@ -13,8 +13,7 @@ GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept {
     const std::size_t rows = size(shapes.max_rows);
     const std::size_t row_heads = rows * size(mla.n_heads);
     const std::size_t slab = size(std::min(kSlabTokens, shapes.max_tokens));
-    const int n_splits =
-        (shapes.max_tokens + gpu::MlaDecode::kSplitTokens - 1) / gpu::MlaDecode::kSplitTokens;
+    const int n_splits = gpu::MlaDecode::max_splits(shapes.max_tokens);
     const std::size_t row_partials =
         size(n_splits) * size(mla.n_heads) * size(mla.kv_lora_rank) * sizeof(float);
     // Short contexts fill a group with many rows, long ones with few.
