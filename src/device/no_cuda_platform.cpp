@@ -6,7 +6,7 @@
 namespace baltoro::device {
 namespace {
 
-constexpr const char* kWhy = "this program was compiled without CUDA (nvcc was not found)";
+constexpr const char* kWhy = "compiled without CUDA";
 
 }  // namespace
 
