@@ -5,8 +5,10 @@
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 #include <cuda_runtime.h>
+#include <cxxabi.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <stdexcept>
 #include <string>
@@ -19,9 +21,24 @@ namespace baltoro::simt {
 // Both sides may be linked into one program: their symbols differ.
 inline namespace cuda_side {
 
-inline void require_success(cudaError_t status, const char* what) {
-    if (status != cudaSuccess)
-        throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
+// Throws std::runtime_error with the kernel's name and the shape of its launch.
+[[noreturn]] inline void report_launch(cudaError_t status,
+                                       const void* kernel,
+                                       const Shape& shape,
+                                       size_t shared_bytes) {
+    const char* name = nullptr;
+    if (cudaFuncGetName(&name, kernel) != cudaSuccess) name = nullptr;
+    char* plain = name != nullptr ? abi::__cxa_demangle(name, nullptr, nullptr, nullptr) : nullptr;
+    const auto extent = [](const Extent& e) {
+        return std::to_string(e.x) + " x " + std::to_string(e.y) + " x " + std::to_string(e.z);
+    };
+    const std::string text = std::string(plain != nullptr ? plain : "a kernel") +
+                             ": cannot launch a grid of " + extent(shape.grid) + " blocks of " +
+                             extent(shape.block) + " threads with " + std::to_string(shared_bytes) +
+                             " bytes of shared memory: " + cudaGetErrorString(status) + " (" +
+                             cudaGetErrorName(status) + ")";
+    free(plain);
+    throw std::runtime_error(text);
 }
 
 template <typename Shared>
@@ -159,15 +176,19 @@ template <typename Shared, typename Args>
 void launch(Stream* stream, const Shape& shape, void (*kernel)(Args), const Args& args) {
     static_assert(std::is_trivially_copyable_v<Args>);
     constexpr size_t shared_bytes = std::is_empty_v<Shared> ? 0 : sizeof(Shared);
+    cudaError_t status = cudaSuccess;
     if constexpr (shared_bytes > (size_t{48} << 10))
-        require_success(
-            cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                 cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-            "shared memory of a kernel");
-    const dim3 grid(shape.grid.x, shape.grid.y, shape.grid.z);
-    const dim3 block(shape.block.x, shape.block.y, shape.block.z);
-    kernel<<<grid, block, shared_bytes, reinterpret_cast<cudaStream_t>(stream)>>>(args);
-    require_success(cudaGetLastError(), "launch of a kernel");
+        status = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+    if (status == cudaSuccess) {
+        const dim3 grid(shape.grid.x, shape.grid.y, shape.grid.z);
+        const dim3 block(shape.block.x, shape.block.y, shape.block.z);
+        kernel<<<grid, block, shared_bytes, reinterpret_cast<cudaStream_t>(stream)>>>(args);
+    }
+    const cudaError_t launched = cudaGetLastError();  // forgets what the attribute's call left
+    if (status == cudaSuccess) status = launched;
+    if (status != cudaSuccess)
+        report_launch(status, reinterpret_cast<const void*>(kernel), shape, shared_bytes);
 }
 
 }  // namespace cuda_side

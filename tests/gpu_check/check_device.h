@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "device/gpu_platform.h"
+#include "tests/gpu_check/simt_kernels.h"
 
 namespace baltoro::gpu_check {
 
@@ -17,6 +18,7 @@ namespace baltoro::gpu_check {
 struct CheckDevice {
     std::string name;
     std::unique_ptr<device::GpuPlatform> platform;
+    const SimtKernels* simt = nullptr;  // never null in check_devices()
 
     const gpu::Table& kernels() const { return platform->kernels(); }
     simt::Stream* stream() const { return platform->stream(); }

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include <cuda_runtime.h>
+
+namespace baltoro::device {
+
+// A ring of pinned memory through which host data travels to the GPU, so that the source can be
+// reused at once. Waits for the stream only when more than 64 MB or 1,024 copies are under way;
+// a step uploads less before it hands anything to the host, or the two would wait for each other.
+// Engine thread only; the device must be current.
+class CudaStaging {
+  public:
+    CudaStaging();
+    // After the stream has finished.
+    ~CudaStaging();
+    CudaStaging(const CudaStaging&) = delete;
+    CudaStaging& operator=(const CudaStaging&) = delete;
+
+    // Throws Error.
+    void copy(void* dst, const void* host_src, std::size_t size_bytes, cudaStream_t stream);
+
+  private:
+    static constexpr std::size_t kRingBytes = std::size_t{64} << 20;
+    static constexpr std::size_t kPieceBytes = std::size_t{16} << 20;
+    static constexpr std::size_t kMaxCopies = 1024;
+
+    struct Copy {
+        cudaEvent_t done = nullptr;
+        std::size_t end = 0;  // of its bytes
+    };
+
+    std::byte* reserve(std::size_t size_bytes);
+    bool retire_oldest(bool may_wait);
+
+    std::byte* memory_ = nullptr;
+    // Positions only grow; modulo kRingBytes they are offsets in the memory.
+    std::size_t begin_ = 0;  // of what is under way
+    std::size_t end_ = 0;
+    // Of copies likewise, modulo kMaxCopies.
+    std::vector<Copy> copies_;
+    std::size_t first_copy_ = 0;
+    std::size_t last_copy_ = 0;
+};
+
+}  // namespace baltoro::device

@@ -1,0 +1,10 @@
+#include "base/error.h"
+#include "tests/gpu_check/sides.h"
+
+namespace baltoro::gpu_check {
+
+void add_emulated_devices() {
+    throw Error("built with -Dgpu_check_only, which leaves the emulator out: use --device cuda");
+}
+
+}  // namespace baltoro::gpu_check
