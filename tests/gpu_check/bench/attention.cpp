@@ -36,8 +36,7 @@ void bench_context(BenchRun& run, int n_tokens) {
     for (int s = 0; s < n_sequences; s++)
         host_rows.push_back({n_tokens, s * pages_per_sequence});
     const BenchMemory rows = run.upload(host_rows);
-    const int n_splits =
-        (n_tokens + gpu::MlaDecode::kSplitTokens - 1) / gpu::MlaDecode::kSplitTokens;
+    const int n_splits = gpu::MlaDecode::max_splits(n_tokens);
     const std::size_t n_parts = static_cast<std::size_t>(n_splits) * k2::kMla.n_heads;
     const BenchMemory queries = run.random_bf16(std::size_t{64} * k2::kLatentDim);
     const BenchMemory partials = run.zeros(n_parts * 512 * sizeof(float));
