@@ -6,7 +6,8 @@
 
 namespace baltoro {
 
-// A regular file mapped read-only and shared with the page cache. Owns the mapping; moved, never
+// A regular file mapped read-only and shared with the page cache. Owns the mapping and a
+// descriptor, so a file that is replaced under its name stays the one that was opened; moved, never
 // copied. Any thread may read. A file that another process truncates while it is mapped raises
 // SIGBUS on access: guard_mapped_files() turns that into one clear line.
 class MappedFile {
@@ -26,12 +27,23 @@ class MappedFile {
     // Throws Error if the file on disk no longer has the mapped size.
     void check_size_unchanged() const;
 
+    // Copies the file's bytes from `offset` on, which are inside the mapping, without touching the
+    // mapping: no page fault per 4 KB, and an Error naming the file, not a signal, where it shrank
+    // or the disk fails.
+    void read(std::size_t offset, std::span<std::byte> dst) const;
+
+    // Hints to the kernel about bytes [offset, offset + size): they are read soon, or not again, so
+    // that clean ones that no process has mapped can leave the page cache.
+    void will_read(std::size_t offset, std::size_t size) const noexcept;
+    void drop_cached(std::size_t offset, std::size_t size) const noexcept;
+
   private:
     void unmap() noexcept;
 
     std::string path_;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
+    int descriptor_ = -1;
 };
 
 // Installs a SIGBUS handler that names the mapped file whose bytes vanished, says what to do, and

@@ -1,189 +1,169 @@
 #include "experts/copied_experts.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <exception>
 
-#include "base/check.h"
+#include "experts/copy_plan.h"
+#include "experts/copy_rows.h"
 
 namespace baltoro::experts {
 namespace {
 
-using kernels::kScaleBlock;
-using kernels::Weight;
-using kernels::WeightFormat;
-
-constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+// Less than a shard of any checkpoint whose copying matters, and enough for the barrier at the end
+// of a part to cost nothing.
+constexpr std::uint64_t kPartBytes = std::uint64_t{2} << 30;
 // Matrices that a worker asks the kernel to read while it copies earlier ones. Its shares of this
-// many keep a disk busy, and are little beside a layer.
-constexpr std::size_t kReadAhead = 6;
+// many keep a disk busy.
+constexpr int kReadAhead = 6;
 
-std::size_t padded(std::size_t n_bytes) {
-    return (n_bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-}
-
-int n_blocks(int n) {
-    return (n + kScaleBlock - 1) / kScaleBlock;
-}
-
-std::size_t element_bytes(const Weight& w) {
-    return w.format == WeightFormat::bf16 ? sizeof(bf16_t) : sizeof(e4m3_t);
-}
-
-std::size_t data_bytes(const Weight& w) {
-    return static_cast<std::size_t>(w.n) * static_cast<std::size_t>(w.k) * element_bytes(w);
-}
-
-std::size_t scale_bytes(const Weight& w) {
-    if (w.format == WeightFormat::bf16) return 0;
-    return static_cast<std::size_t>(n_blocks(w.n)) * static_cast<std::size_t>(n_blocks(w.k)) *
-           sizeof(float);
-}
-
-// A slice of one source matrix and the place of its copy in a node's arena.
-struct MatrixCopy {
-    Weight src{};
-    int src_block_columns = 0;  // row length of the source's scales
-    std::size_t data_at = 0;
-    std::size_t scale_at = 0;
+// A worker of the team and its own things.
+struct Copyist {
+    int node = 0;     // its node's place in the placement
+    int idx = 0;      // its number among the workers of its node
+    int n_peers = 0;  // those workers
+    std::vector<std::byte> bounce{};
+    std::vector<RowTarget> targets{};
+    std::exception_ptr failure{};
 };
 
-// What one node gets, in the order of the source: three matrices per expert, none (src.data null)
-// for an expert that lives elsewhere.
-struct NodeCopy {
-    std::vector<MatrixCopy> matrices;
-    std::size_t size_bytes = 0;
-    int first_worker = 0;
-    int n_workers = 0;
+// Copies matrices to the nodes' arenas with a team. One thread.
+class Copier {
+  public:
+    Copier(numa::Team& team,
+           const Placement& placement,
+           std::span<const NodeCopy> nodes,
+           std::span<const numa::Arena> arenas);
 
-    void add(const Weight& slice, const Weight& whole);
+    void copy(numa::Share matrices);
+    void drop_cached(numa::Share matrices);
+
+  private:
+    template <typename F>
+    void run(F&& phase);
+    void copy_part(RowsCopy MatrixCopy::*part, int matrix, int worker_idx);
+    void read_ahead(int matrix, int worker_idx) const;
+    std::span<const NodeCopy> nodes_of(int matrix, const Copyist& copyist) const;
+    numa::Share rows_of(const RowsCopy& part, int matrix, int worker_idx) const;
+
+    numa::Team& team_;
+    std::span<const NodeCopy> nodes_;
+    std::span<const numa::Arena> arenas_;
+    std::vector<Copyist> copyists_;
+    std::atomic<bool> has_failed_{false};
 };
 
-void NodeCopy::add(const Weight& slice, const Weight& whole) {
-    MatrixCopy copy{slice, n_blocks(whole.k), size_bytes, 0};
-    copy.scale_at = copy.data_at + padded(data_bytes(slice));
-    size_bytes = copy.scale_at + padded(scale_bytes(slice));
-    matrices.push_back(copy);
+// Of gate and up every node takes some rows, which its workers read. Of down every node takes some
+// columns: the whole team reads its rows, once for all nodes.
+bool is_cut_by_columns(int matrix) {
+    return matrix % 3 == 2;
 }
 
-NodeCopy plan_node(const ExpertStore& source, const Placement& placement, int node) {
-    NodeCopy copy;
-    for (int layer = 0; layer < source.n_moe_layers(); ++layer) {
-        for (int e = 0; e < source.n_experts(); ++e) {
-            const std::size_t at =
-                static_cast<std::size_t>(layer) * static_cast<std::size_t>(source.n_experts()) +
-                static_cast<std::size_t>(e);
-            const ExpertWeights& whole = source.expert(layer, e);
-            ExpertWeights slice = slice_of(whole, placement.slices[node]);
-            if (!placement.lives_elsewhere.empty() && placement.lives_elsewhere[at]) {
-                for (Weight* w : {&slice.gate, &slice.up, &slice.down})
-                    *w = Weight{nullptr, nullptr, w->n, w->k, w->k, w->format};
-                copy.matrices.insert(copy.matrices.end(), {{slice.gate}, {slice.up}, {slice.down}});
-                continue;
-            }
-            copy.add(slice.gate, whole.gate);
-            copy.add(slice.up, whole.up);
-            copy.add(slice.down, whole.down);
+Copier::Copier(numa::Team& team,
+               const Placement& placement,
+               std::span<const NodeCopy> nodes,
+               std::span<const numa::Arena> arenas)
+    : team_(team), nodes_(nodes), arenas_(arenas), copyists_(team.size()) {
+    std::vector<int> n_on_node(placement.nodes.size(), 0);
+    for (int i = 0; i < team.size(); ++i) {
+        const auto node =
+            std::find(placement.nodes.begin(), placement.nodes.end(), team.place(i).node_idx);
+        copyists_[i].node = static_cast<int>(node - placement.nodes.begin());
+        copyists_[i].idx = n_on_node[copyists_[i].node]++;
+    }
+    for (Copyist& copyist : copyists_)
+        copyist.n_peers = n_on_node[copyist.node];
+}
+
+// phase(worker_idx) on every worker; rethrows the first worker's failure.
+template <typename F>
+void Copier::run(F&& phase) {
+    team_.run([&](int worker_idx) {
+        try {
+            phase(worker_idx);
+        } catch (...) {
+            copyists_[worker_idx].failure = std::current_exception();
+            has_failed_ = true;
         }
+    });
+    for (const Copyist& copyist : copyists_)
+        if (copyist.failure) std::rethrow_exception(copyist.failure);
+}
+
+std::span<const NodeCopy> Copier::nodes_of(int matrix, const Copyist& copyist) const {
+    return is_cut_by_columns(matrix) ? nodes_ : nodes_.subspan(copyist.node, 1);
+}
+
+numa::Share Copier::rows_of(const RowsCopy& part, int matrix, int worker_idx) const {
+    const Copyist& copyist = copyists_[worker_idx];
+    const bool is_for_all = is_cut_by_columns(matrix);
+    return numa::share_of(part.n_rows, 1, is_for_all ? worker_idx : copyist.idx,
+                          is_for_all ? team_.size() : copyist.n_peers);
+}
+
+// The share of a matrix's data or scales that falls to a worker.
+void Copier::copy_part(RowsCopy MatrixCopy::*part, int matrix, int worker_idx) {
+    Copyist& copyist = copyists_[worker_idx];
+    const std::span<const NodeCopy> nodes = nodes_of(matrix, copyist);
+    const RowsCopy& first = nodes[0].matrices[matrix].*part;
+    copyist.targets.clear();
+    for (const NodeCopy& node : nodes) {
+        const RowsCopy& rows = node.matrices[matrix].*part;
+        if (rows.size_bytes() == 0) continue;
+        std::byte* arena = arenas_[&node - nodes_.data()].data();
+        copyist.targets.push_back({arena + rows.at,
+                                   static_cast<std::size_t>(rows.src.data - first.src.data),
+                                   rows.row_bytes});
     }
-    return copy;
+    copy_rows(first.src, rows_of(first, matrix, worker_idx), copyist.targets, copyist.bounce);
 }
 
-// The matrix as it lies in the arena.
-Weight copied_weight(const MatrixCopy& copy, const std::byte* arena) {
-    Weight w = copy.src;
-    if (w.data == nullptr) return w;
-    w.data = arena + copy.data_at;
-    w.stride = w.k;
-    if (w.scale != nullptr) w.scale = reinterpret_cast<const float*>(arena + copy.scale_at);
-    return w;
+// Tells the kernel that a worker's share of a matrix is wanted soon: a disk answers many requests
+// at once faster than one after another.
+void Copier::read_ahead(int matrix, int worker_idx) const {
+    const RowsCopy& data = nodes_of(matrix, copyists_[worker_idx])[0].matrices[matrix].data;
+    const numa::Share rows = rows_of(data, matrix, worker_idx);
+    if (data.src.file == nullptr || rows.begin == rows.end) return;
+    const std::size_t stride = data.src.stride_bytes;
+    const std::byte* begin = data.src.data + rows.begin * stride;
+    data.src.file->will_read(static_cast<std::size_t>(begin - data.src.file->bytes().data()),
+                             (rows.end - rows.begin) * stride);
 }
 
-// Rows [rows.begin, rows.end) of bytes; whole rows that follow each other are one piece.
-void copy_rows(const std::byte* src,
-               std::size_t src_stride,
-               std::byte* dst,
-               std::size_t row_bytes,
-               numa::Share rows) {
-    const std::size_t n_rows = rows.end - rows.begin;
-    if (src_stride == row_bytes) {
-        std::memcpy(dst + rows.begin * row_bytes, src + rows.begin * row_bytes, n_rows * row_bytes);
-        return;
-    }
-    for (int r = rows.begin; r < rows.end; ++r)
-        std::memcpy(dst + r * row_bytes, src + r * src_stride, row_bytes);
-}
-
-// The share of one matrix that falls to worker `idx` of `n_workers`.
-void copy_share(const MatrixCopy& copy, std::byte* arena, int idx, int n_workers) {
-    const Weight& w = copy.src;
-    if (w.data == nullptr || w.k == 0) return;
-    copy_rows(static_cast<const std::byte*>(w.data), w.stride * element_bytes(w),
-              arena + copy.data_at, w.k * element_bytes(w), numa::share_of(w.n, 1, idx, n_workers));
-    if (w.scale == nullptr || idx != 0) return;
-    copy_rows(reinterpret_cast<const std::byte*>(w.scale), copy.src_block_columns * sizeof(float),
-              arena + copy.scale_at, n_blocks(w.k) * sizeof(float), {0, n_blocks(w.n)});
-}
-
-std::vector<NodeCopy> plan_copies(const ExpertStore& source,
-                                  const Placement& placement,
-                                  const numa::Team& team) {
-    std::vector<NodeCopy> copies;
-    for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
-        copies.push_back(plan_node(source, placement, static_cast<int>(j)));
-        NodeCopy& copy = copies.back();
-        while (team.place(copy.first_worker).node_idx != placement.nodes[j])
-            ++copy.first_worker;
-        for (int i = 0; i < team.size(); ++i)
-            copy.n_workers += team.place(i).node_idx == placement.nodes[j];
-    }
-    return copies;
-}
-
-// Tells the kernel that a worker's share of a matrix is wanted soon. Only a hint: without it the
-// page faults of the copying read in small steps, which a disk answers slowly.
-void ask_for_share(const MatrixCopy& copy, int idx, int n_workers) {
-    const Weight& w = copy.src;
-    const numa::Share rows = numa::share_of(w.n, 1, idx, n_workers);
-    if (w.data == nullptr || w.k == 0 || rows.begin == rows.end) return;
-    static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t stride_bytes = w.stride * element_bytes(w);
-    const auto data = reinterpret_cast<std::uintptr_t>(w.data);
-    const std::uintptr_t begin = (data + rows.begin * stride_bytes) / page * page;
-    const std::uintptr_t end = data + (rows.end - 1) * stride_bytes + w.k * element_bytes(w);
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
-}
-
-// All shares of one layer that fall to a worker: those of its node.
-void copy_layer(const std::vector<NodeCopy>& copies,
-                const std::vector<numa::Arena>& arenas,
-                std::size_t first_matrix,
-                std::size_t n_matrices,
-                int worker_idx) {
-    for (std::size_t j = 0; j < copies.size(); ++j) {
-        const NodeCopy& node = copies[j];
-        const int idx = worker_idx - node.first_worker;
-        if (idx < 0 || idx >= node.n_workers) continue;
-        const std::span<const MatrixCopy> layer(node.matrices.data() + first_matrix, n_matrices);
-        for (const MatrixCopy& copy : layer.first(std::min(kReadAhead, n_matrices)))
-            ask_for_share(copy, idx, node.n_workers);
-        for (std::size_t m = 0; m < n_matrices; ++m) {
-            if (m + kReadAhead < n_matrices)
-                ask_for_share(layer[m + kReadAhead], idx, node.n_workers);
-            copy_share(layer[m], arenas[j].data(), idx, node.n_workers);
+void Copier::copy(numa::Share matrices) {
+    run([&](int worker_idx) {
+        const int end = matrices.end;
+        for (int m = matrices.begin; m < std::min(matrices.begin + kReadAhead, end); ++m)
+            read_ahead(m, worker_idx);
+        for (int m = matrices.begin; m < end && !has_failed_; ++m) {
+            if (m + kReadAhead < end) read_ahead(m + kReadAhead, worker_idx);
+            copy_part(&MatrixCopy::data, m, worker_idx);
+            copy_part(&MatrixCopy::scales, m, worker_idx);
         }
-    }
+    });
+}
+
+void Copier::drop_cached(numa::Share matrices) {
+    const std::vector<FileRange> ranges = source_ranges(nodes_, matrices);
+    run([&](int worker_idx) {
+        for (std::size_t i = worker_idx; i < ranges.size(); i += team_.size())
+            ranges[i].file->drop_cached(ranges[i].begin, ranges[i].end - ranges[i].begin);
+    });
+}
+
+std::uint64_t bytes_of(std::span<const NodeCopy> nodes, int matrix) {
+    std::uint64_t n_bytes = 0;
+    for (const NodeCopy& node : nodes)
+        n_bytes += node.matrices[matrix].arena_bytes();
+    return n_bytes;
 }
 
 ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const numa::Arena& arena) {
     std::vector<ExpertWeights> experts;
     for (std::size_t m = 0; m < copy.matrices.size(); m += 3) {
-        experts.push_back({copied_weight(copy.matrices[m], arena.data()),
-                           copied_weight(copy.matrices[m + 1], arena.data()),
-                           copied_weight(copy.matrices[m + 2], arena.data())});
+        experts.push_back({copy.matrices[m].in(arena.data()), copy.matrices[m + 1].in(arena.data()),
+                           copy.matrices[m + 2].in(arena.data())});
     }
     return ExpertStore(source.n_moe_layers(), source.n_experts(), std::move(experts));
 }
@@ -193,36 +173,38 @@ ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const nu
 std::vector<std::uint64_t> copied_bytes(const ExpertStore& source, const Placement& placement) {
     std::vector<std::uint64_t> bytes;
     for (std::size_t j = 0; j < placement.nodes.size(); ++j)
-        bytes.push_back(plan_node(source, placement, static_cast<int>(j)).size_bytes);
+        bytes.push_back(plan_node(source, placement, static_cast<int>(j), {}).size_bytes);
     return bytes;
 }
 
-CopiedExperts::CopiedExperts(const ExpertStore& source,
+CopiedExperts::CopiedExperts(const CopySource& source,
                              const Placement& placement,
                              const numa::Topology& topology,
                              numa::Team& team,
                              const CopyProgress& progress) {
-    const std::vector<NodeCopy> copies = plan_copies(source, placement, team);
+    std::vector<NodeCopy> nodes;
     std::uint64_t total_bytes = 0;
-    for (std::size_t j = 0; j < copies.size(); ++j) {
-        arenas_.emplace_back(copies[j].size_bytes, topology.nodes[placement.nodes[j]].os_index);
-        total_bytes += copies[j].size_bytes;
+    for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
+        nodes.push_back(plan_node(source.experts, placement, static_cast<int>(j), source.files));
+        arenas_.emplace_back(nodes[j].size_bytes, topology.nodes[placement.nodes[j]].os_index);
+        total_bytes += nodes[j].size_bytes;
     }
-    const std::size_t n_matrices = 3 * static_cast<std::size_t>(source.n_experts());
+    Copier copier(team, placement, nodes, arenas_);
+    const int per_layer = 3 * source.experts.n_experts();
+    const int n_matrices = per_layer * source.experts.n_moe_layers();
     std::uint64_t done_bytes = 0;
-    for (int layer = 0; layer < source.n_moe_layers(); ++layer) {
-        const std::size_t first = n_matrices * static_cast<std::size_t>(layer);
-        team.run(
-            [&](int worker_idx) { copy_layer(copies, arenas_, first, n_matrices, worker_idx); });
-        for (const NodeCopy& node : copies)
-            for (std::size_t m = first; m < first + n_matrices; ++m)
-                if (node.matrices[m].src.data != nullptr)
-                    done_bytes += padded(data_bytes(node.matrices[m].src)) +
-                                  padded(scale_bytes(node.matrices[m].src));
+    for (numa::Share part; part.begin < n_matrices; part.begin = part.end) {
+        std::uint64_t part_bytes = 0;
+        do
+            part_bytes += bytes_of(nodes, part.end++);
+        while (part.end % per_layer != 0 && part_bytes < kPartBytes);
+        copier.copy(part);
+        if (!source.keep_cached) copier.drop_cached(part);
+        done_bytes += part_bytes;
         if (progress) progress(done_bytes, total_bytes);
     }
-    for (std::size_t j = 0; j < copies.size(); ++j)
-        stores_.push_back(node_store(source, copies[j], arenas_[j]));
+    for (std::size_t j = 0; j < nodes.size(); ++j)
+        stores_.push_back(node_store(source.experts, nodes[j], arenas_[j]));
 }
 
 CopiedMemory CopiedExperts::memory() const {
