@@ -14,15 +14,20 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // Less than a shard of any checkpoint whose copying matters, and enough for the barrier at the end
 // of a part to cost nothing.
 constexpr std::uint64_t kPartBytes = std::uint64_t{2} << 30;
-// Matrices that a worker asks the kernel to read while it copies earlier ones. Its shares of this
-// many keep a disk busy.
-constexpr int kReadAhead = 6;
+// Pieces that a worker asks the kernel to read while it copies earlier ones, which keep a disk
+// busy.
+constexpr std::size_t kReadAhead = 6;
+
+// Rows of one matrix.
+struct Piece {
+    int matrix = 0;
+    numa::Share rows{};
+};
 
 // A worker of the team and its own things.
 struct Copyist {
-    int node = 0;     // its node's place in the placement
-    int idx = 0;      // its number among the workers of its node
-    int n_peers = 0;  // those workers
+    int node = 0;  // its node's place in the placement
+    std::vector<Piece> pieces{};
     std::vector<std::byte> bounce{};
     std::vector<RowTarget> targets{};
     std::exception_ptr failure{};
@@ -42,10 +47,13 @@ class Copier {
   private:
     template <typename F>
     void run(F&& phase);
-    void copy_part(RowsCopy MatrixCopy::*part, int matrix, int worker_idx);
-    void read_ahead(int matrix, int worker_idx) const;
+    bool is_for_all_nodes(int matrix) const;
     std::span<const NodeCopy> nodes_of(int matrix, const Copyist& copyist) const;
-    numa::Share rows_of(const RowsCopy& part, int matrix, int worker_idx) const;
+    void deal(numa::Share matrices);
+    void deal_to(std::span<Copyist* const> copyists, std::span<const int> matrices);
+    void copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& copyist) const;
+    void read_ahead(const Piece& piece, const Copyist& copyist) const;
+    void copy_pieces(Copyist& copyist) const;
 
     numa::Team& team_;
     std::span<const NodeCopy> nodes_;
@@ -54,26 +62,16 @@ class Copier {
     std::atomic<bool> has_failed_{false};
 };
 
-// Of gate and up every node takes some rows, which its workers read. Of down every node takes some
-// columns: the whole team reads its rows, once for all nodes.
-bool is_cut_by_columns(int matrix) {
-    return matrix % 3 == 2;
-}
-
 Copier::Copier(numa::Team& team,
                const Placement& placement,
                std::span<const NodeCopy> nodes,
                std::span<const numa::Arena> arenas)
     : team_(team), nodes_(nodes), arenas_(arenas), copyists_(team.size()) {
-    std::vector<int> n_on_node(placement.nodes.size(), 0);
     for (int i = 0; i < team.size(); ++i) {
         const auto node =
             std::find(placement.nodes.begin(), placement.nodes.end(), team.place(i).node_idx);
         copyists_[i].node = static_cast<int>(node - placement.nodes.begin());
-        copyists_[i].idx = n_on_node[copyists_[i].node]++;
     }
-    for (Copyist& copyist : copyists_)
-        copyist.n_peers = n_on_node[copyist.node];
 }
 
 // phase(worker_idx) on every worker; rethrows the first worker's failure.
@@ -91,57 +89,103 @@ void Copier::run(F&& phase) {
         if (copyist.failure) std::rethrow_exception(copyist.failure);
 }
 
+// Of gate and up every node takes some rows, which its workers read. Of down every node takes some
+// columns: the whole team reads its rows, once for all nodes.
+bool Copier::is_for_all_nodes(int matrix) const {
+    return matrix % 3 == 2 && nodes_.size() > 1;
+}
+
 std::span<const NodeCopy> Copier::nodes_of(int matrix, const Copyist& copyist) const {
-    return is_cut_by_columns(matrix) ? nodes_ : nodes_.subspan(copyist.node, 1);
+    return is_for_all_nodes(matrix) ? nodes_ : nodes_.subspan(copyist.node, 1);
 }
 
-numa::Share Copier::rows_of(const RowsCopy& part, int matrix, int worker_idx) const {
-    const Copyist& copyist = copyists_[worker_idx];
-    const bool is_for_all = is_cut_by_columns(matrix);
-    return numa::share_of(part.n_rows, 1, is_for_all ? worker_idx : copyist.idx,
-                          is_for_all ? team_.size() : copyist.n_peers);
+void Copier::deal(numa::Share matrices) {
+    std::vector<Copyist*> all;
+    std::vector<std::vector<Copyist*>> by_node(nodes_.size());
+    for (Copyist& copyist : copyists_) {
+        copyist.pieces.clear();
+        all.push_back(&copyist);
+        by_node[copyist.node].push_back(&copyist);
+    }
+    std::vector<int> for_all;
+    std::vector<int> for_one;
+    for (int m = matrices.begin; m < matrices.end; ++m)
+        (is_for_all_nodes(m) ? for_all : for_one).push_back(m);
+    for (const std::vector<Copyist*>& copyists : by_node)
+        deal_to(copyists, for_one);
+    deal_to(all, for_all);
 }
 
-// The share of a matrix's data or scales that falls to a worker.
-void Copier::copy_part(RowsCopy MatrixCopy::*part, int matrix, int worker_idx) {
-    Copyist& copyist = copyists_[worker_idx];
-    const std::span<const NodeCopy> nodes = nodes_of(matrix, copyist);
-    const RowsCopy& first = nodes[0].matrices[matrix].*part;
+// Every copyist gets one run of rows, through several matrices, of about equal bytes. Were each
+// matrix shared by all, two would often be the first to write to a 2 MB page at the same time, and
+// the kernel then zeroes it twice.
+void Copier::deal_to(std::span<Copyist* const> copyists, std::span<const int> matrices) {
+    const auto rows_of = [&](int m) -> const RowsCopy& {
+        return nodes_of(m, *copyists[0])[0].matrices[m].data;
+    };
+    const auto n_copyists = static_cast<std::uint64_t>(copyists.size());
+    std::uint64_t total_bytes = 0;
+    for (const int m : matrices)
+        total_bytes += rows_of(m).n_rows * rows_of(m).src.stride_bytes;
+    for (std::uint64_t i = 0; i < n_copyists; ++i) {
+        std::uint64_t below = 0;  // bytes of the matrices before
+        for (const int m : matrices) {
+            const RowsCopy& rows = rows_of(m);
+            if (rows.n_rows == 0) continue;
+            const auto row_at = [&](std::uint64_t byte) {
+                const std::uint64_t inside = byte - std::min(byte, below);
+                return static_cast<int>(
+                    std::min<std::uint64_t>(inside / rows.src.stride_bytes, rows.n_rows));
+            };
+            const numa::Share share{row_at(total_bytes * i / n_copyists),
+                                    row_at(total_bytes * (i + 1) / n_copyists)};
+            if (share.begin < share.end) copyists[i]->pieces.push_back({m, share});
+            below += rows.n_rows * rows.src.stride_bytes;
+        }
+    }
+}
+
+void Copier::copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& copyist) const {
+    const std::span<const NodeCopy> nodes = nodes_of(piece.matrix, copyist);
+    const RowsCopy& first = nodes[0].matrices[piece.matrix].*part;
     copyist.targets.clear();
     for (const NodeCopy& node : nodes) {
-        const RowsCopy& rows = node.matrices[matrix].*part;
+        const RowsCopy& rows = node.matrices[piece.matrix].*part;
         if (rows.size_bytes() == 0) continue;
         std::byte* arena = arenas_[&node - nodes_.data()].data();
         copyist.targets.push_back({arena + rows.at,
                                    static_cast<std::size_t>(rows.src.data - first.src.data),
                                    rows.row_bytes});
     }
-    copy_rows(first.src, rows_of(first, matrix, worker_idx), copyist.targets, copyist.bounce);
+    copy_rows(first.src, piece.rows, copyist.targets, copyist.bounce);
 }
 
-// Tells the kernel that a worker's share of a matrix is wanted soon: a disk answers many requests
-// at once faster than one after another.
-void Copier::read_ahead(int matrix, int worker_idx) const {
-    const RowsCopy& data = nodes_of(matrix, copyists_[worker_idx])[0].matrices[matrix].data;
-    const numa::Share rows = rows_of(data, matrix, worker_idx);
-    if (data.src.file == nullptr || rows.begin == rows.end) return;
-    const std::size_t stride = data.src.stride_bytes;
-    const std::byte* begin = data.src.data + rows.begin * stride;
-    data.src.file->will_read(static_cast<std::size_t>(begin - data.src.file->bytes().data()),
-                             (rows.end - rows.begin) * stride);
+// A disk answers many requests at once faster than one after another.
+void Copier::read_ahead(const Piece& piece, const Copyist& copyist) const {
+    const SourceRows& src = nodes_of(piece.matrix, copyist)[0].matrices[piece.matrix].data.src;
+    if (src.file == nullptr) return;
+    const std::byte* begin = src.data + piece.rows.begin * src.stride_bytes;
+    src.file->will_read(static_cast<std::size_t>(begin - src.file->bytes().data()),
+                        (piece.rows.end - piece.rows.begin) * src.stride_bytes);
+}
+
+void Copier::copy_pieces(Copyist& copyist) const {
+    const std::span<const Piece> pieces = copyist.pieces;
+    for (const Piece& piece : pieces.first(std::min(kReadAhead, pieces.size())))
+        read_ahead(piece, copyist);
+    for (std::size_t i = 0; i < pieces.size() && !has_failed_; ++i) {
+        if (i + kReadAhead < pieces.size()) read_ahead(pieces[i + kReadAhead], copyist);
+        copy_part(&MatrixCopy::data, pieces[i], copyist);
+        if (pieces[i].rows.begin > 0) continue;
+        const RowsCopy& scales =
+            nodes_of(pieces[i].matrix, copyist)[0].matrices[pieces[i].matrix].scales;
+        copy_part(&MatrixCopy::scales, {pieces[i].matrix, {0, scales.n_rows}}, copyist);
+    }
 }
 
 void Copier::copy(numa::Share matrices) {
-    run([&](int worker_idx) {
-        const int end = matrices.end;
-        for (int m = matrices.begin; m < std::min(matrices.begin + kReadAhead, end); ++m)
-            read_ahead(m, worker_idx);
-        for (int m = matrices.begin; m < end && !has_failed_; ++m) {
-            if (m + kReadAhead < end) read_ahead(m + kReadAhead, worker_idx);
-            copy_part(&MatrixCopy::data, m, worker_idx);
-            copy_part(&MatrixCopy::scales, m, worker_idx);
-        }
-    });
+    deal(matrices);
+    run([&](int worker_idx) { copy_pieces(copyists_[worker_idx]); });
 }
 
 void Copier::drop_cached(numa::Share matrices) {
