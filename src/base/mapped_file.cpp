@@ -148,29 +148,6 @@ void MappedFile::check_size_unchanged() const {
     throw changed_size(path_, size_, status.st_size);
 }
 
-void MappedFile::read(std::size_t offset, std::span<std::byte> dst) const {
-    while (!dst.empty()) {
-        const ssize_t n = pread(descriptor_, dst.data(), dst.size(), static_cast<off_t>(offset));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0)
-            throw system_error(path_ + ": cannot read " + std::to_string(dst.size()) +
-                                   " bytes at offset " + std::to_string(offset),
-                               errno);
-        if (n == 0) {
-            struct stat status {};
-            fstat(descriptor_, &status);
-            throw changed_size(path_, size_, status.st_size);
-        }
-        offset += static_cast<std::size_t>(n);
-        dst = dst.subspan(static_cast<std::size_t>(n));
-    }
-}
-
-void MappedFile::will_read(std::size_t offset, std::size_t size) const noexcept {
-    posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
-                  POSIX_FADV_WILLNEED);
-}
-
 void MappedFile::drop_cached(std::size_t offset, std::size_t size) const noexcept {
     posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
                   POSIX_FADV_DONTNEED);
@@ -182,6 +159,37 @@ void MappedFile::unmap() noexcept {
     munmap(const_cast<std::byte*>(data_), size_);
     close(descriptor_);
     data_ = nullptr;
+}
+
+// By /proc, because the name may by now be another file's. Where that fails (no /proc, too many
+// open files) the file's own descriptor serves, with less reading ahead.
+FileReader::FileReader(const MappedFile& file) noexcept
+    : file_(file),
+      own_descriptor_(open(("/proc/self/fd/" + std::to_string(file.descriptor_)).c_str(),
+                           O_RDONLY | O_CLOEXEC)) {}
+
+FileReader::~FileReader() {
+    if (own_descriptor_ >= 0) close(own_descriptor_);
+}
+
+void FileReader::read(std::size_t offset, std::span<std::byte> dst) const {
+    const int descriptor = own_descriptor_ >= 0 ? own_descriptor_ : file_.descriptor_;
+    while (!dst.empty()) {
+        const ssize_t n = pread(descriptor, dst.data(), dst.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            throw system_error(file_.path_ + ": cannot read " + std::to_string(dst.size()) +
+                                   " bytes at offset " + std::to_string(offset),
+                               errno);
+        }
+        if (n == 0) {
+            struct stat status {};
+            fstat(descriptor, &status);
+            throw changed_size(file_.path_, file_.size_, status.st_size);
+        }
+        offset += static_cast<std::size_t>(n);
+        dst = dst.subspan(static_cast<std::size_t>(n));
+    }
 }
 
 void guard_mapped_files() noexcept {

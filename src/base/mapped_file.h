@@ -27,23 +27,40 @@ class MappedFile {
     // Throws Error if the file on disk no longer has the mapped size.
     void check_size_unchanged() const;
 
-    // Copies the file's bytes from `offset` on, which are inside the mapping, without touching the
-    // mapping: no page fault per 4 KB, and an Error naming the file, not a signal, where it shrank
-    // or the disk fails.
-    void read(std::size_t offset, std::span<std::byte> dst) const;
-
-    // Hints to the kernel about bytes [offset, offset + size): they are read soon, or not again, so
-    // that clean ones that no process has mapped can leave the page cache.
-    void will_read(std::size_t offset, std::size_t size) const noexcept;
+    // Hint to the kernel that bytes [offset, offset + size) are not read again, so that those no
+    // process has mapped or changed leave the page cache.
     void drop_cached(std::size_t offset, std::size_t size) const noexcept;
 
   private:
+    friend class FileReader;
     void unmap() noexcept;
 
     std::string path_;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
     int descriptor_ = -1;
+};
+
+// Reads a mapped file without touching its mapping: no page fault per 4 KB, and an Error, not a
+// signal, where it shrank or the disk fails. The kernel reads ahead of each reader on its own, in
+// large pages, so threads that read different parts of a file have one each. The file must outlive
+// it. One thread.
+class FileReader {
+  public:
+    explicit FileReader(const MappedFile& file) noexcept;
+    ~FileReader();
+    FileReader(const FileReader&) = delete;
+    FileReader& operator=(const FileReader&) = delete;
+
+    const MappedFile& file() const noexcept { return file_; }
+
+    // Fills `dst` with the bytes from `offset` on, which are inside the mapping. Throws Error
+    // naming the file.
+    void read(std::size_t offset, std::span<std::byte> dst) const;
+
+  private:
+    const MappedFile& file_;
+    int own_descriptor_;
 };
 
 // Installs a SIGBUS handler that names the mapped file whose bytes vanished, says what to do, and

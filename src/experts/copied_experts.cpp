@@ -14,10 +14,6 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // Less than a shard of any checkpoint whose copying matters, and enough for the barrier at the end
 // of a part to cost nothing.
 constexpr std::uint64_t kPartBytes = std::uint64_t{2} << 30;
-// Pieces that a worker asks the kernel to read while it copies earlier ones, which keep a disk
-// busy.
-constexpr std::size_t kReadAhead = 6;
-
 // Rows of one matrix.
 struct Piece {
     int matrix = 0;
@@ -28,8 +24,9 @@ struct Piece {
 struct Copyist {
     int node = 0;  // its node's place in the placement
     std::vector<Piece> pieces{};
-    std::vector<std::byte> bounce{};
     std::vector<RowTarget> targets{};
+    RowCopier data{};  // apart, so that the kernel sees the data's reads as one sequence
+    RowCopier scales{};
     std::exception_ptr failure{};
 };
 
@@ -52,7 +49,6 @@ class Copier {
     void deal(numa::Share matrices);
     void deal_to(std::span<Copyist* const> copyists, std::span<const int> matrices);
     void copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& copyist) const;
-    void read_ahead(const Piece& piece, const Copyist& copyist) const;
     void copy_pieces(Copyist& copyist) const;
 
     numa::Team& team_;
@@ -157,29 +153,17 @@ void Copier::copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& 
                                    static_cast<std::size_t>(rows.src.data - first.src.data),
                                    rows.row_bytes});
     }
-    copy_rows(first.src, piece.rows, copyist.targets, copyist.bounce);
-}
-
-// A disk answers many requests at once faster than one after another.
-void Copier::read_ahead(const Piece& piece, const Copyist& copyist) const {
-    const SourceRows& src = nodes_of(piece.matrix, copyist)[0].matrices[piece.matrix].data.src;
-    if (src.file == nullptr) return;
-    const std::byte* begin = src.data + piece.rows.begin * src.stride_bytes;
-    src.file->will_read(static_cast<std::size_t>(begin - src.file->bytes().data()),
-                        (piece.rows.end - piece.rows.begin) * src.stride_bytes);
+    RowCopier& copier = part == &MatrixCopy::data ? copyist.data : copyist.scales;
+    copier.copy(first.src, piece.rows, copyist.targets);
 }
 
 void Copier::copy_pieces(Copyist& copyist) const {
-    const std::span<const Piece> pieces = copyist.pieces;
-    for (const Piece& piece : pieces.first(std::min(kReadAhead, pieces.size())))
-        read_ahead(piece, copyist);
-    for (std::size_t i = 0; i < pieces.size() && !has_failed_; ++i) {
-        if (i + kReadAhead < pieces.size()) read_ahead(pieces[i + kReadAhead], copyist);
-        copy_part(&MatrixCopy::data, pieces[i], copyist);
-        if (pieces[i].rows.begin > 0) continue;
-        const RowsCopy& scales =
-            nodes_of(pieces[i].matrix, copyist)[0].matrices[pieces[i].matrix].scales;
-        copy_part(&MatrixCopy::scales, {pieces[i].matrix, {0, scales.n_rows}}, copyist);
+    for (const Piece& piece : copyist.pieces) {
+        if (has_failed_) return;
+        copy_part(&MatrixCopy::data, piece, copyist);
+        if (piece.rows.begin > 0) continue;
+        const MatrixCopy& first = nodes_of(piece.matrix, copyist)[0].matrices[piece.matrix];
+        copy_part(&MatrixCopy::scales, {piece.matrix, {0, first.scales.n_rows}}, copyist);
     }
 }
 

@@ -8,14 +8,6 @@ namespace {
 
 constexpr std::size_t kBounceBytes = std::size_t{256} << 10;
 
-void copy_bytes(const SourceRows& src, std::size_t at, std::span<std::byte> dst) {
-    if (src.file == nullptr) {
-        std::memcpy(dst.data(), src.data + at, dst.size());
-        return;
-    }
-    src.file->read(static_cast<std::size_t>(src.data - src.file->bytes().data()) + at, dst);
-}
-
 // Rows [rows.begin, rows.end), of which the first lies at `block`.
 void scatter_rows(const std::byte* block,
                   std::size_t stride_bytes,
@@ -30,10 +22,16 @@ void scatter_rows(const std::byte* block,
 
 }  // namespace
 
-void copy_rows(const SourceRows& src,
-               numa::Share rows,
-               std::span<const RowTarget> targets,
-               std::vector<std::byte>& bounce) {
+void RowCopier::copy_bytes(const SourceRows& src, std::size_t at, std::span<std::byte> dst) {
+    if (src.file == nullptr) {
+        std::memcpy(dst.data(), src.data + at, dst.size());
+        return;
+    }
+    if (!reader_ || &reader_->file() != src.file) reader_.emplace(*src.file);
+    reader_->read(static_cast<std::size_t>(src.data - src.file->bytes().data()) + at, dst);
+}
+
+void RowCopier::copy(const SourceRows& src, numa::Share rows, std::span<const RowTarget> targets) {
     if (rows.begin == rows.end || targets.empty()) return;
     const std::size_t stride = src.stride_bytes;
     if (targets.size() == 1 && targets[0].n_bytes == stride) {
@@ -48,12 +46,12 @@ void copy_rows(const SourceRows& src,
     for (const RowTarget& target : targets)
         used = std::max(used, target.column + target.n_bytes);
     const int n_at_once = static_cast<int>(std::max(kBounceBytes / stride, std::size_t{1}));
-    if (bounce.size() < n_at_once * stride) bounce.resize(n_at_once * stride);
+    if (bounce_.size() < n_at_once * stride) bounce_.resize(n_at_once * stride);
     for (int r = rows.begin; r < rows.end; r += n_at_once) {
         const numa::Share block{r, std::min(r + n_at_once, rows.end)};
         const std::size_t n_bytes = (block.end - block.begin - 1) * stride + used;
-        copy_bytes(src, r * stride, {bounce.data(), n_bytes});
-        scatter_rows(bounce.data(), stride, block, targets);
+        copy_bytes(src, r * stride, {bounce_.data(), n_bytes});
+        scatter_rows(bounce_.data(), stride, block, targets);
     }
 }
 

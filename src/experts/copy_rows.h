@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,12 +24,19 @@ struct RowTarget {
     std::size_t n_bytes = 0;  // of a row; column + n_bytes <= the source's stride
 };
 
-// Copies `rows` to all targets. Rows of a file are read once, without touching its mapping:
-// straight to the target where it takes whole rows, else by way of `bounce`, which grows to what
-// fits a core's cache. Throws Error naming the file if it shrank or cannot be read.
-void copy_rows(const SourceRows& src,
-               numa::Share rows,
-               std::span<const RowTarget> targets,
-               std::vector<std::byte>& bounce);
+// Copies rows to one or more targets. One thread.
+class RowCopier {
+  public:
+    // Rows of a file are read once, without touching its mapping: straight to the target where it
+    // takes whole rows, else by way of a buffer. Throws Error naming the file if it shrank or
+    // cannot be read.
+    void copy(const SourceRows& src, numa::Share rows, std::span<const RowTarget> targets);
+
+  private:
+    void copy_bytes(const SourceRows& src, std::size_t at, std::span<std::byte> dst);
+
+    std::optional<FileReader> reader_;  // of the last file
+    std::vector<std::byte> bounce_;     // fits a core's cache
+};
 
 }  // namespace baltoro::experts
