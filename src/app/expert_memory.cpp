@@ -79,22 +79,14 @@ std::string copied_line(std::size_t n_nodes, const experts::CopiedMemory& memory
                        100 * memory.huge_page_share, is_huge ? "" : " granted");
 }
 
-RoutedExperts copy_experts(const ExpertSource& source,
+RoutedExperts copy_experts(const experts::CopySource& source,
                            const experts::Placement& placement,
                            const numa::Topology& topology,
-                           numa::Team& team,
-                           bool keep_cached) {
+                           numa::Team& team) {
     const auto begin = std::chrono::steady_clock::now();
     ProgressDisplay display("experts", isatty(STDERR_FILENO) != 0);
-    int layer = 0;
     experts::CopiedExperts copied(
-        source.mapped, placement, topology, team, [&](std::uint64_t done, std::uint64_t total) {
-            while (!source.config.is_moe_layer(layer))
-                ++layer;
-            const std::string prefix = fmt::format("model.layers.{}.mlp.experts.", layer++);
-            release_pages(
-                source.checkpoint, [&](std::string_view name) { return name.starts_with(prefix); },
-                keep_cached);
+        source, placement, topology, team, [&](std::uint64_t done, std::uint64_t total) {
             const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
             display.show({done, total, taken.count()});
         });

@@ -4,13 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "experts/copied_experts.h"
 #include "experts/placement.h"
-#include "model/config.h"
 #include "model/routed_experts.h"
 #include "numa/available_memory.h"
 #include "numa/team.h"
 #include "numa/topology.h"
-#include "weights/checkpoint.h"
 
 namespace baltoro {
 
@@ -37,20 +36,11 @@ ExpertChoice choose_experts(const std::string& wish,
                             const ExpertMemory& memory,
                             const numa::Topology& topology);
 
-// A checkpoint's routed experts where they lie.
-struct ExpertSource {
-    const Checkpoint& checkpoint;
-    const ModelConfig& config;
-    const experts::ExpertStore& mapped;
-};
-
-// Copies the experts with progress on stderr, releasing each layer's mapped pages behind it, and
-// says in the log what memory they got.
-RoutedExperts copy_experts(const ExpertSource& source,
+// Copies the experts with progress on stderr, and says in the log what memory they got.
+RoutedExperts copy_experts(const experts::CopySource& source,
                            const experts::Placement& placement,
                            const numa::Topology& topology,
-                           numa::Team& team,
-                           bool keep_cached);
+                           numa::Team& team);
 
 // "experts: copied to 2 nodes, 1030.41 GB, 2 MB pages 100 %"
 std::string copied_line(std::size_t n_nodes, const experts::CopiedMemory& memory);

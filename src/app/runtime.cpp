@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include <fmt/format.h>
 
@@ -19,6 +18,7 @@
 #include "model/tensor_names.h"
 #include "numa/available_memory.h"
 #include "numa/bandwidth.h"
+#include "numa/fallbacks.h"
 #include "numa/topology.h"
 #include "weights/load_progress.h"
 
@@ -44,20 +44,13 @@ int choose_context(const RuntimeOptions& options, const ModelConfig& config) {
     return options.context_size == 0 ? longest : options.context_size;
 }
 
-// As many workers as asked for, with a warning where they are more than can run at once.
+// As many workers as asked for, with a line for each thing about them that is not as wished.
 int choose_threads(const RuntimeOptions& options, const numa::Topology& topology) {
-    const int by_default = numa::default_thread_count(topology);
-    if (options.threads == 0) return by_default;
-    double n_cpus = 0;
-    for (const numa::Core& core : topology.cores)
-        n_cpus += static_cast<double>(core.cpus.size());
-    if (topology.cpu_limit > 0) n_cpus = std::min(n_cpus, std::ceil(topology.cpu_limit));
-    if (options.threads > n_cpus)
-        log_warning(fmt::format(
-            "--threads {}: this process may use {:.0f} CPUs, which the threads share by "
-            "turns; the default of {} is faster",
-            options.threads, n_cpus, by_default));
-    return options.threads;
+    const int n_threads =
+        options.threads == 0 ? numa::default_thread_count(topology) : options.threads;
+    for (const std::string& line : numa::fallbacks(topology, n_threads))
+        log_warning(line);
+    return n_threads;
 }
 
 // Brings the weights that are read in place into memory, with progress.
@@ -92,8 +85,8 @@ RoutedExperts load(const Runtime& runtime,
     const ExpertChoice choice = choose_experts(options.experts, memory, topology);
     load_weights(runtime.checkpoint, config, choice.is_copied, runtime.team->size());
     if (choice.is_copied)
-        return copy_experts({runtime.checkpoint, config, mapped}, memory.placement, topology,
-                            *runtime.team, choice.keep_cached);
+        return copy_experts({mapped, runtime.checkpoint.shards(), choice.keep_cached},
+                            memory.placement, topology, *runtime.team);
     log_line("experts: mapped where the checkpoint lies" + choice.reason);
     return RoutedExperts(std::move(mapped));
 }

@@ -78,6 +78,11 @@ struct stat stat_regular_file(const std::string& path) {
     return status;
 }
 
+Error changed_size(const std::string& path, std::size_t size_then, off_t size_now) {
+    return Error(path + ": had " + std::to_string(size_then) + " bytes when opened and now has " +
+                 std::to_string(size_now) + "; restore the file and start again");
+}
+
 // Owns a descriptor for the length of a scope.
 class Descriptor {
   public:
@@ -85,10 +90,13 @@ class Descriptor {
         : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
         if (number_ < 0) throw system_error(path + ": cannot open", errno);
     }
-    ~Descriptor() { close(number_); }
+    ~Descriptor() {
+        if (number_ >= 0) close(number_);
+    }
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
     int number() const noexcept { return number_; }
+    int release() noexcept { return std::exchange(number_, -1); }
 
   private:
     int number_;
@@ -98,18 +106,19 @@ class Descriptor {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
     stat_regular_file(path);
-    const Descriptor file(path);
+    Descriptor file(path);
     struct stat status {};
     if (fstat(file.number(), &status) != 0) throw system_error(path + ": cannot stat", errno);
     size_ = static_cast<std::size_t>(status.st_size);
     if (size_ == 0) return;
     void* address = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number(), 0);
     if (address == MAP_FAILED) throw system_error(path + ": cannot map", errno);
-    // Where the file system has large folios (ext4, XFS on recent kernels), what is read through this
-    // mapping then comes into the page cache in 2 MB pieces and is mapped as such; elsewhere nothing
-    // changes, so the result does not matter.
+    // Where the file system has large folios (ext4, XFS on recent kernels), what is read through
+    // this mapping then comes into the page cache in 2 MB pieces and is mapped as such; elsewhere
+    // nothing changes, so the result does not matter.
     madvise(address, size_, MADV_HUGEPAGE);
     data_ = static_cast<const std::byte*>(address);
+    descriptor_ = file.release();
     register_range(data_, size_, path_);
 }
 
@@ -120,7 +129,8 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     if (this == &other) return *this;
@@ -128,21 +138,58 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     path_ = std::move(other.path_);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    descriptor_ = std::exchange(other.descriptor_, -1);
     return *this;
 }
 
 void MappedFile::check_size_unchanged() const {
     const struct stat status = stat_regular_file(path_);
     if (static_cast<std::size_t>(status.st_size) == size_) return;
-    throw Error(path_ + ": had " + std::to_string(size_) + " bytes when opened and now has " +
-                std::to_string(status.st_size) + "; restore the file and start again");
+    throw changed_size(path_, size_, status.st_size);
+}
+
+void MappedFile::drop_cached(std::size_t offset, std::size_t size) const noexcept {
+    posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
+                  POSIX_FADV_DONTNEED);
 }
 
 void MappedFile::unmap() noexcept {
     if (data_ == nullptr) return;
     unregister_range(data_);
     munmap(const_cast<std::byte*>(data_), size_);
+    close(descriptor_);
     data_ = nullptr;
+}
+
+// By /proc, because the name may by now be another file's. Where that fails (no /proc, too many
+// open files) the file's own descriptor serves, with less reading ahead.
+FileReader::FileReader(const MappedFile& file) noexcept
+    : file_(file),
+      own_descriptor_(open(("/proc/self/fd/" + std::to_string(file.descriptor_)).c_str(),
+                           O_RDONLY | O_CLOEXEC)) {}
+
+FileReader::~FileReader() {
+    if (own_descriptor_ >= 0) close(own_descriptor_);
+}
+
+void FileReader::read(std::size_t offset, std::span<std::byte> dst) const {
+    const int descriptor = own_descriptor_ >= 0 ? own_descriptor_ : file_.descriptor_;
+    while (!dst.empty()) {
+        const ssize_t n = pread(descriptor, dst.data(), dst.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            throw system_error(file_.path_ + ": cannot read " + std::to_string(dst.size()) +
+                                   " bytes at offset " + std::to_string(offset),
+                               errno);
+        }
+        if (n == 0) {
+            struct stat status {};
+            fstat(descriptor, &status);
+            throw changed_size(file_.path_, file_.size_, status.st_size);
+        }
+        offset += static_cast<std::size_t>(n);
+        dst = dst.subspan(static_cast<std::size_t>(n));
+    }
 }
 
 void guard_mapped_files() noexcept {

@@ -6,7 +6,8 @@
 
 namespace baltoro {
 
-// A regular file mapped read-only and shared with the page cache. Owns the mapping; moved, never
+// A regular file mapped read-only and shared with the page cache. Owns the mapping and a
+// descriptor, so a file that is replaced under its name stays the one that was opened; moved, never
 // copied. Any thread may read. A file that another process truncates while it is mapped raises
 // SIGBUS on access: guard_mapped_files() turns that into one clear line.
 class MappedFile {
@@ -26,12 +27,40 @@ class MappedFile {
     // Throws Error if the file on disk no longer has the mapped size.
     void check_size_unchanged() const;
 
+    // Hint to the kernel that bytes [offset, offset + size) are not read again, so that those no
+    // process has mapped or changed leave the page cache.
+    void drop_cached(std::size_t offset, std::size_t size) const noexcept;
+
   private:
+    friend class FileReader;
     void unmap() noexcept;
 
     std::string path_;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
+    int descriptor_ = -1;
+};
+
+// Reads a mapped file without touching its mapping: no page fault per 4 KB, and an Error, not a
+// signal, where it shrank or the disk fails. The kernel reads ahead of each reader on its own, in
+// large pages, so threads that read different parts of a file have one each. The file must outlive
+// it. One thread.
+class FileReader {
+  public:
+    explicit FileReader(const MappedFile& file) noexcept;
+    ~FileReader();
+    FileReader(const FileReader&) = delete;
+    FileReader& operator=(const FileReader&) = delete;
+
+    const MappedFile& file() const noexcept { return file_; }
+
+    // Fills `dst` with the bytes from `offset` on, which are inside the mapping. Throws Error
+    // naming the file.
+    void read(std::size_t offset, std::span<std::byte> dst) const;
+
+  private:
+    const MappedFile& file_;
+    int own_descriptor_;
 };
 
 // Installs a SIGBUS handler that names the mapped file whose bytes vanished, says what to do, and

@@ -1,189 +1,197 @@
 #include "experts/copied_experts.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <exception>
 
-#include "base/check.h"
+#include "experts/copy_plan.h"
+#include "experts/copy_rows.h"
 
 namespace baltoro::experts {
 namespace {
 
-using kernels::kScaleBlock;
-using kernels::Weight;
-using kernels::WeightFormat;
-
-constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-// Matrices that a worker asks the kernel to read while it copies earlier ones. Its shares of this
-// many keep a disk busy, and are little beside a layer.
-constexpr std::size_t kReadAhead = 6;
-
-std::size_t padded(std::size_t n_bytes) {
-    return (n_bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-}
-
-int n_blocks(int n) {
-    return (n + kScaleBlock - 1) / kScaleBlock;
-}
-
-std::size_t element_bytes(const Weight& w) {
-    return w.format == WeightFormat::bf16 ? sizeof(bf16_t) : sizeof(e4m3_t);
-}
-
-std::size_t data_bytes(const Weight& w) {
-    return static_cast<std::size_t>(w.n) * static_cast<std::size_t>(w.k) * element_bytes(w);
-}
-
-std::size_t scale_bytes(const Weight& w) {
-    if (w.format == WeightFormat::bf16) return 0;
-    return static_cast<std::size_t>(n_blocks(w.n)) * static_cast<std::size_t>(n_blocks(w.k)) *
-           sizeof(float);
-}
-
-// A slice of one source matrix and the place of its copy in a node's arena.
-struct MatrixCopy {
-    Weight src{};
-    int src_block_columns = 0;  // row length of the source's scales
-    std::size_t data_at = 0;
-    std::size_t scale_at = 0;
+// Less than a shard of any checkpoint whose copying matters, and enough for the barrier at the end
+// of a part to cost nothing.
+constexpr std::uint64_t kPartBytes = std::uint64_t{2} << 30;
+// Rows of one matrix.
+struct Piece {
+    int matrix = 0;
+    numa::Share rows{};
 };
 
-// What one node gets, in the order of the source: three matrices per expert, none (src.data null)
-// for an expert that lives elsewhere.
-struct NodeCopy {
-    std::vector<MatrixCopy> matrices;
-    std::size_t size_bytes = 0;
-    int first_worker = 0;
-    int n_workers = 0;
-
-    void add(const Weight& slice, const Weight& whole);
+// A worker of the team and its own things.
+struct Copyist {
+    int node = 0;  // its node's place in the placement
+    std::vector<Piece> pieces{};
+    std::vector<RowTarget> targets{};
+    RowCopier data{};  // apart, so that the kernel sees the data's reads as one sequence
+    RowCopier scales{};
+    std::exception_ptr failure{};
 };
 
-void NodeCopy::add(const Weight& slice, const Weight& whole) {
-    MatrixCopy copy{slice, n_blocks(whole.k), size_bytes, 0};
-    copy.scale_at = copy.data_at + padded(data_bytes(slice));
-    size_bytes = copy.scale_at + padded(scale_bytes(slice));
-    matrices.push_back(copy);
+// Copies matrices to the nodes' arenas with a team. One thread.
+class Copier {
+  public:
+    Copier(numa::Team& team,
+           const Placement& placement,
+           std::span<const NodeCopy> nodes,
+           std::span<const numa::Arena> arenas);
+
+    void copy(numa::Share matrices);
+    void drop_cached(numa::Share matrices);
+
+  private:
+    template <typename F>
+    void run(F&& phase);
+    bool is_for_all_nodes(int matrix) const;
+    std::span<const NodeCopy> nodes_of(int matrix, const Copyist& copyist) const;
+    void deal(numa::Share matrices);
+    void deal_to(std::span<Copyist* const> copyists, std::span<const int> matrices);
+    void copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& copyist) const;
+    void copy_pieces(Copyist& copyist) const;
+
+    numa::Team& team_;
+    std::span<const NodeCopy> nodes_;
+    std::span<const numa::Arena> arenas_;
+    std::vector<Copyist> copyists_;
+    std::atomic<bool> has_failed_{false};
+};
+
+Copier::Copier(numa::Team& team,
+               const Placement& placement,
+               std::span<const NodeCopy> nodes,
+               std::span<const numa::Arena> arenas)
+    : team_(team), nodes_(nodes), arenas_(arenas), copyists_(team.size()) {
+    for (int i = 0; i < team.size(); ++i) {
+        const auto node =
+            std::find(placement.nodes.begin(), placement.nodes.end(), team.place(i).node_idx);
+        copyists_[i].node = static_cast<int>(node - placement.nodes.begin());
+    }
 }
 
-NodeCopy plan_node(const ExpertStore& source, const Placement& placement, int node) {
-    NodeCopy copy;
-    for (int layer = 0; layer < source.n_moe_layers(); ++layer) {
-        for (int e = 0; e < source.n_experts(); ++e) {
-            const std::size_t at =
-                static_cast<std::size_t>(layer) * static_cast<std::size_t>(source.n_experts()) +
-                static_cast<std::size_t>(e);
-            const ExpertWeights& whole = source.expert(layer, e);
-            ExpertWeights slice = slice_of(whole, placement.slices[node]);
-            if (!placement.lives_elsewhere.empty() && placement.lives_elsewhere[at]) {
-                for (Weight* w : {&slice.gate, &slice.up, &slice.down})
-                    *w = Weight{nullptr, nullptr, w->n, w->k, w->k, w->format};
-                copy.matrices.insert(copy.matrices.end(), {{slice.gate}, {slice.up}, {slice.down}});
-                continue;
-            }
-            copy.add(slice.gate, whole.gate);
-            copy.add(slice.up, whole.up);
-            copy.add(slice.down, whole.down);
+// phase(worker_idx) on every worker; rethrows the first worker's failure.
+template <typename F>
+void Copier::run(F&& phase) {
+    team_.run([&](int worker_idx) {
+        try {
+            phase(worker_idx);
+        } catch (...) {
+            copyists_[worker_idx].failure = std::current_exception();
+            has_failed_ = true;
+        }
+    });
+    for (const Copyist& copyist : copyists_)
+        if (copyist.failure) std::rethrow_exception(copyist.failure);
+}
+
+// Of gate and up every node takes some rows, which its workers read. Of down every node takes some
+// columns: the whole team reads its rows, once for all nodes.
+bool Copier::is_for_all_nodes(int matrix) const {
+    return matrix % 3 == 2 && nodes_.size() > 1;
+}
+
+std::span<const NodeCopy> Copier::nodes_of(int matrix, const Copyist& copyist) const {
+    return is_for_all_nodes(matrix) ? nodes_ : nodes_.subspan(copyist.node, 1);
+}
+
+void Copier::deal(numa::Share matrices) {
+    std::vector<Copyist*> all;
+    std::vector<std::vector<Copyist*>> by_node(nodes_.size());
+    for (Copyist& copyist : copyists_) {
+        copyist.pieces.clear();
+        all.push_back(&copyist);
+        by_node[copyist.node].push_back(&copyist);
+    }
+    std::vector<int> for_all;
+    std::vector<int> for_one;
+    for (int m = matrices.begin; m < matrices.end; ++m)
+        (is_for_all_nodes(m) ? for_all : for_one).push_back(m);
+    for (const std::vector<Copyist*>& copyists : by_node)
+        deal_to(copyists, for_one);
+    deal_to(all, for_all);
+}
+
+// Every copyist gets one run of rows, through several matrices, of about equal bytes. Were each
+// matrix shared by all, two would often be the first to write to a 2 MB page at the same time, and
+// the kernel then zeroes it twice.
+void Copier::deal_to(std::span<Copyist* const> copyists, std::span<const int> matrices) {
+    const auto rows_of = [&](int m) -> const RowsCopy& {
+        return nodes_of(m, *copyists[0])[0].matrices[m].data;
+    };
+    const auto n_copyists = static_cast<std::uint64_t>(copyists.size());
+    std::uint64_t total_bytes = 0;
+    for (const int m : matrices)
+        total_bytes += rows_of(m).n_rows * rows_of(m).src.stride_bytes;
+    for (std::uint64_t i = 0; i < n_copyists; ++i) {
+        std::uint64_t below = 0;  // bytes of the matrices before
+        for (const int m : matrices) {
+            const RowsCopy& rows = rows_of(m);
+            if (rows.n_rows == 0) continue;
+            const auto row_at = [&](std::uint64_t byte) {
+                const std::uint64_t inside = byte - std::min(byte, below);
+                return static_cast<int>(
+                    std::min<std::uint64_t>(inside / rows.src.stride_bytes, rows.n_rows));
+            };
+            const numa::Share share{row_at(total_bytes * i / n_copyists),
+                                    row_at(total_bytes * (i + 1) / n_copyists)};
+            if (share.begin < share.end) copyists[i]->pieces.push_back({m, share});
+            below += rows.n_rows * rows.src.stride_bytes;
         }
     }
-    return copy;
 }
 
-// The matrix as it lies in the arena.
-Weight copied_weight(const MatrixCopy& copy, const std::byte* arena) {
-    Weight w = copy.src;
-    if (w.data == nullptr) return w;
-    w.data = arena + copy.data_at;
-    w.stride = w.k;
-    if (w.scale != nullptr) w.scale = reinterpret_cast<const float*>(arena + copy.scale_at);
-    return w;
-}
-
-// Rows [rows.begin, rows.end) of bytes; whole rows that follow each other are one piece.
-void copy_rows(const std::byte* src,
-               std::size_t src_stride,
-               std::byte* dst,
-               std::size_t row_bytes,
-               numa::Share rows) {
-    const std::size_t n_rows = rows.end - rows.begin;
-    if (src_stride == row_bytes) {
-        std::memcpy(dst + rows.begin * row_bytes, src + rows.begin * row_bytes, n_rows * row_bytes);
-        return;
+void Copier::copy_part(RowsCopy MatrixCopy::*part, const Piece& piece, Copyist& copyist) const {
+    const std::span<const NodeCopy> nodes = nodes_of(piece.matrix, copyist);
+    const RowsCopy& first = nodes[0].matrices[piece.matrix].*part;
+    copyist.targets.clear();
+    for (const NodeCopy& node : nodes) {
+        const RowsCopy& rows = node.matrices[piece.matrix].*part;
+        if (rows.size_bytes() == 0) continue;
+        std::byte* arena = arenas_[&node - nodes_.data()].data();
+        copyist.targets.push_back({arena + rows.at,
+                                   static_cast<std::size_t>(rows.src.data - first.src.data),
+                                   rows.row_bytes});
     }
-    for (int r = rows.begin; r < rows.end; ++r)
-        std::memcpy(dst + r * row_bytes, src + r * src_stride, row_bytes);
+    RowCopier& copier = part == &MatrixCopy::data ? copyist.data : copyist.scales;
+    copier.copy(first.src, piece.rows, copyist.targets);
 }
 
-// The share of one matrix that falls to worker `idx` of `n_workers`.
-void copy_share(const MatrixCopy& copy, std::byte* arena, int idx, int n_workers) {
-    const Weight& w = copy.src;
-    if (w.data == nullptr || w.k == 0) return;
-    copy_rows(static_cast<const std::byte*>(w.data), w.stride * element_bytes(w),
-              arena + copy.data_at, w.k * element_bytes(w), numa::share_of(w.n, 1, idx, n_workers));
-    if (w.scale == nullptr || idx != 0) return;
-    copy_rows(reinterpret_cast<const std::byte*>(w.scale), copy.src_block_columns * sizeof(float),
-              arena + copy.scale_at, n_blocks(w.k) * sizeof(float), {0, n_blocks(w.n)});
-}
-
-std::vector<NodeCopy> plan_copies(const ExpertStore& source,
-                                  const Placement& placement,
-                                  const numa::Team& team) {
-    std::vector<NodeCopy> copies;
-    for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
-        copies.push_back(plan_node(source, placement, static_cast<int>(j)));
-        NodeCopy& copy = copies.back();
-        while (team.place(copy.first_worker).node_idx != placement.nodes[j])
-            ++copy.first_worker;
-        for (int i = 0; i < team.size(); ++i)
-            copy.n_workers += team.place(i).node_idx == placement.nodes[j];
+void Copier::copy_pieces(Copyist& copyist) const {
+    for (const Piece& piece : copyist.pieces) {
+        if (has_failed_) return;
+        copy_part(&MatrixCopy::data, piece, copyist);
+        if (piece.rows.begin > 0) continue;
+        const MatrixCopy& first = nodes_of(piece.matrix, copyist)[0].matrices[piece.matrix];
+        copy_part(&MatrixCopy::scales, {piece.matrix, {0, first.scales.n_rows}}, copyist);
     }
-    return copies;
 }
 
-// Tells the kernel that a worker's share of a matrix is wanted soon. Only a hint: without it the
-// page faults of the copying read in small steps, which a disk answers slowly.
-void ask_for_share(const MatrixCopy& copy, int idx, int n_workers) {
-    const Weight& w = copy.src;
-    const numa::Share rows = numa::share_of(w.n, 1, idx, n_workers);
-    if (w.data == nullptr || w.k == 0 || rows.begin == rows.end) return;
-    static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t stride_bytes = w.stride * element_bytes(w);
-    const auto data = reinterpret_cast<std::uintptr_t>(w.data);
-    const std::uintptr_t begin = (data + rows.begin * stride_bytes) / page * page;
-    const std::uintptr_t end = data + (rows.end - 1) * stride_bytes + w.k * element_bytes(w);
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+void Copier::copy(numa::Share matrices) {
+    deal(matrices);
+    run([&](int worker_idx) { copy_pieces(copyists_[worker_idx]); });
 }
 
-// All shares of one layer that fall to a worker: those of its node.
-void copy_layer(const std::vector<NodeCopy>& copies,
-                const std::vector<numa::Arena>& arenas,
-                std::size_t first_matrix,
-                std::size_t n_matrices,
-                int worker_idx) {
-    for (std::size_t j = 0; j < copies.size(); ++j) {
-        const NodeCopy& node = copies[j];
-        const int idx = worker_idx - node.first_worker;
-        if (idx < 0 || idx >= node.n_workers) continue;
-        const std::span<const MatrixCopy> layer(node.matrices.data() + first_matrix, n_matrices);
-        for (const MatrixCopy& copy : layer.first(std::min(kReadAhead, n_matrices)))
-            ask_for_share(copy, idx, node.n_workers);
-        for (std::size_t m = 0; m < n_matrices; ++m) {
-            if (m + kReadAhead < n_matrices)
-                ask_for_share(layer[m + kReadAhead], idx, node.n_workers);
-            copy_share(layer[m], arenas[j].data(), idx, node.n_workers);
-        }
-    }
+void Copier::drop_cached(numa::Share matrices) {
+    const std::vector<FileRange> ranges = source_ranges(nodes_, matrices);
+    run([&](int worker_idx) {
+        for (std::size_t i = worker_idx; i < ranges.size(); i += team_.size())
+            ranges[i].file->drop_cached(ranges[i].begin, ranges[i].end - ranges[i].begin);
+    });
+}
+
+std::uint64_t bytes_of(std::span<const NodeCopy> nodes, int matrix) {
+    std::uint64_t n_bytes = 0;
+    for (const NodeCopy& node : nodes)
+        n_bytes += node.matrices[matrix].arena_bytes();
+    return n_bytes;
 }
 
 ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const numa::Arena& arena) {
     std::vector<ExpertWeights> experts;
     for (std::size_t m = 0; m < copy.matrices.size(); m += 3) {
-        experts.push_back({copied_weight(copy.matrices[m], arena.data()),
-                           copied_weight(copy.matrices[m + 1], arena.data()),
-                           copied_weight(copy.matrices[m + 2], arena.data())});
+        experts.push_back({copy.matrices[m].in(arena.data()), copy.matrices[m + 1].in(arena.data()),
+                           copy.matrices[m + 2].in(arena.data())});
     }
     return ExpertStore(source.n_moe_layers(), source.n_experts(), std::move(experts));
 }
@@ -193,36 +201,38 @@ ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const nu
 std::vector<std::uint64_t> copied_bytes(const ExpertStore& source, const Placement& placement) {
     std::vector<std::uint64_t> bytes;
     for (std::size_t j = 0; j < placement.nodes.size(); ++j)
-        bytes.push_back(plan_node(source, placement, static_cast<int>(j)).size_bytes);
+        bytes.push_back(plan_node(source, placement, static_cast<int>(j), {}).size_bytes);
     return bytes;
 }
 
-CopiedExperts::CopiedExperts(const ExpertStore& source,
+CopiedExperts::CopiedExperts(const CopySource& source,
                              const Placement& placement,
                              const numa::Topology& topology,
                              numa::Team& team,
                              const CopyProgress& progress) {
-    const std::vector<NodeCopy> copies = plan_copies(source, placement, team);
+    std::vector<NodeCopy> nodes;
     std::uint64_t total_bytes = 0;
-    for (std::size_t j = 0; j < copies.size(); ++j) {
-        arenas_.emplace_back(copies[j].size_bytes, topology.nodes[placement.nodes[j]].os_index);
-        total_bytes += copies[j].size_bytes;
+    for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
+        nodes.push_back(plan_node(source.experts, placement, static_cast<int>(j), source.files));
+        arenas_.emplace_back(nodes[j].size_bytes, topology.nodes[placement.nodes[j]].os_index);
+        total_bytes += nodes[j].size_bytes;
     }
-    const std::size_t n_matrices = 3 * static_cast<std::size_t>(source.n_experts());
+    Copier copier(team, placement, nodes, arenas_);
+    const int per_layer = 3 * source.experts.n_experts();
+    const int n_matrices = per_layer * source.experts.n_moe_layers();
     std::uint64_t done_bytes = 0;
-    for (int layer = 0; layer < source.n_moe_layers(); ++layer) {
-        const std::size_t first = n_matrices * static_cast<std::size_t>(layer);
-        team.run(
-            [&](int worker_idx) { copy_layer(copies, arenas_, first, n_matrices, worker_idx); });
-        for (const NodeCopy& node : copies)
-            for (std::size_t m = first; m < first + n_matrices; ++m)
-                if (node.matrices[m].src.data != nullptr)
-                    done_bytes += padded(data_bytes(node.matrices[m].src)) +
-                                  padded(scale_bytes(node.matrices[m].src));
+    for (numa::Share part; part.begin < n_matrices; part.begin = part.end) {
+        std::uint64_t part_bytes = 0;
+        do
+            part_bytes += bytes_of(nodes, part.end++);
+        while (part.end % per_layer != 0 && part_bytes < kPartBytes);
+        copier.copy(part);
+        if (!source.keep_cached) copier.drop_cached(part);
+        done_bytes += part_bytes;
         if (progress) progress(done_bytes, total_bytes);
     }
-    for (std::size_t j = 0; j < copies.size(); ++j)
-        stores_.push_back(node_store(source, copies[j], arenas_[j]));
+    for (std::size_t j = 0; j < nodes.size(); ++j)
+        stores_.push_back(node_store(source.experts, nodes[j], arenas_[j]));
 }
 
 CopiedMemory CopiedExperts::memory() const {

@@ -11,10 +11,21 @@
 #include "numa/arena.h"
 #include "numa/team.h"
 #include "numa/topology.h"
+#include "weights/safetensors.h"
 
 namespace baltoro::experts {
 
-// Called by the copying thread after each layer with the bytes copied so far and in total.
+// Where experts are copied from.
+struct CopySource {
+    const ExpertStore& experts;
+    // The files in whose mappings the experts lie. What lies in none is ordinary memory.
+    std::span<const SafetensorsFile> files{};
+    // Whether the files may stay in the page cache beside the copies.
+    bool keep_cached = true;
+};
+
+// Called by the copying thread after each layer, and more often where layers are large, with the
+// bytes copied so far and in total.
 using CopyProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
 // Bytes that CopiedExperts takes on each node of the placement.
@@ -30,11 +41,11 @@ struct CopiedMemory {
 // copies; the source is not needed afterwards. Immutable, any thread.
 class CopiedExperts {
   public:
-    // Copies layer by layer with all workers, each node's workers what their node gets. Needs no
-    // memory besides the copies: the source's pages stay clean, so the kernel can drop them, and
-    // `progress` may tell it to. A source that is still on disk is read a few matrices ahead.
-    // Throws Error if memory does not suffice.
-    CopiedExperts(const ExpertStore& source,
+    // Copies with all workers, a part of a layer at a time. Files are read, not touched through
+    // their mappings; unless they may stay cached, no more of them than one part is in the page
+    // cache on their account. Throws Error if memory does not suffice, and one that names the file
+    // if it shrank or cannot be read.
+    CopiedExperts(const CopySource& source,
                   const Placement& placement,
                   const numa::Topology& topology,
                   numa::Team& team,

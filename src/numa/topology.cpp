@@ -134,7 +134,7 @@ Topology discover_topology() {
     if (hwloc_get_cpubind(topology.get(), bound.get(), HWLOC_CPUBIND_THREAD) == 0) {
         hwloc_bitmap_and(allowed.get(), allowed.get(), bound.get());
     }
-    Topology plain = plain_topology(topology.get(), allowed.get());
+    Topology plain = with_memory_everywhere(plain_topology(topology.get(), allowed.get()));
     plain.cpu_limit = cgroup_cpu_limit();
     return plain;
 }

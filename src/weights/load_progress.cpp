@@ -137,17 +137,6 @@ void load_into_page_cache(const Checkpoint& checkpoint,
     if (chunks.empty()) report(progress);
 }
 
-void release_pages(const Checkpoint& checkpoint,
-                   const std::function<bool(std::string_view name)>& is_chosen,
-                   bool keep_cached) {
-    // Hints: where they fail, the kernel drops the pages when it needs the memory.
-    for (const Chunk& chunk : needed_chunks(checkpoint, is_chosen)) {
-        void* address = const_cast<std::byte*>(chunk.data);
-        if (!keep_cached) madvise(address, chunk.size, MADV_PAGEOUT);
-        madvise(address, chunk.size, MADV_DONTNEED);
-    }
-}
-
 std::string ProgressDisplay::text_for(const LoadProgress& progress) {
     const bool is_done = progress.done_bytes >= progress.total_bytes;
     const double done_gb = static_cast<double>(progress.done_bytes) * 1e-9;

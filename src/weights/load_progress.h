@@ -27,13 +27,6 @@ void load_into_page_cache(const Checkpoint& checkpoint,
                           int n_threads,
                           const std::function<void(const LoadProgress&)>& report);
 
-// Takes the pages of the tensors for which `is_chosen` says so out of this process's page tables,
-// and out of the page cache too unless `keep_cached`. They are read again where they are still
-// used.
-void release_pages(const Checkpoint& checkpoint,
-                   const std::function<bool(std::string_view name)>& is_chosen,
-                   bool keep_cached);
-
 // Shows progress on stderr: a bar that is redrawn with GB, GB/s and the time left on a terminal,
 // one line per 10 % elsewhere. One thread at a time.
 class ProgressDisplay {

@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -63,6 +65,36 @@ TEST_CASE("a small file is read whole or refused for its size") {
     const std::string path = write_file(directory.path / "a", "0123456789");
     CHECK(read_small_file(path, 10) == "0123456789");
     CHECK_THROWS_WITH_AS(read_small_file(path, 9), doctest::Contains("at most 9"), Error);
+}
+
+TEST_CASE("a reader reads any part of the opened file, also when another takes its name") {
+    const TemporaryDirectory directory;
+    const std::string path = write_file(directory.path / "a", "0123456789");
+    const MappedFile file(path);
+    fs::rename(write_file(directory.path / "b", "abcdefghij"), path);
+    const FileReader reader(file);
+    std::array<std::byte, 4> part{};
+    reader.read(6, part);
+    CHECK(std::memcmp(part.data(), "6789", 4) == 0);
+    reader.read(10, {});
+}
+
+TEST_CASE("reading what a file has lost is an error that names it and both sizes") {
+    const TemporaryDirectory directory;
+    const std::string path = write_file(directory.path / "shard", "0123456789");
+    const MappedFile file(path);
+    fs::resize_file(path, 8);
+    std::array<std::byte, 4> part{};
+    CHECK_THROWS_WITH_AS(FileReader(file).read(6, part),
+                         doctest::Contains("shard: had 10 bytes when opened and now has 8"), Error);
+}
+
+TEST_CASE("a read that the kernel refuses is an error that names the file") {
+    const TemporaryDirectory directory;
+    const MappedFile file(write_file(directory.path / "shard", "0123456789"));
+    std::byte* nowhere = nullptr;
+    CHECK_THROWS_WITH_AS(FileReader(file).read(2, {nowhere, 4}),
+                         doctest::Contains("shard: cannot read 4 bytes at offset 2"), Error);
 }
 
 TEST_CASE("a file that shrinks while mapped ends the process with one line and code 1") {

@@ -52,8 +52,8 @@ std::vector<float> compute(const RandomExperts& experts,
     const numa::Topology topology = numa::synthetic_topology(machine);
     const kernels::Table table = plain_kernels(panel_min_rows);
     numa::Team team(unpinned(topology, n_threads));
-    const CopiedExperts copied(experts.store(), place_experts(team, kShapes.moe_intermediate_size),
-                               topology, team);
+    const CopiedExperts copied({experts.store()},
+                               place_experts(team, kShapes.moe_intermediate_size), topology, team);
     ExpertExecutor executor(team, table, copied.node_stores(), kShapes);
     RandomBatch batch(2, kShapes, kShapes.max_rows, kExperts);
     executor.run(batch.all());
@@ -69,7 +69,7 @@ TEST_CASE("each node's copy holds its slice of every expert") {
         const numa::Topology topology = numa::synthetic_topology(kTwoNodes);
         numa::Team team(unpinned(topology, 3));
         const Placement placement = place_experts(team, kShapes.moe_intermediate_size);
-        const CopiedExperts copied(experts.store(), placement, topology, team);
+        const CopiedExperts copied({experts.store()}, placement, topology, team);
         REQUIRE(copied.node_stores().size() == 2);
         for (int node = 0; node < 2; ++node) {
             const int begin = placement.slices[node].begin;
@@ -94,8 +94,8 @@ TEST_CASE("progress is told after each layer and ends at the total") {
     numa::Team team(unpinned(topology, 2));
     std::vector<std::uint64_t> done;
     std::uint64_t total = 0;
-    const CopiedExperts copied(experts.store(), place_experts(team, kShapes.moe_intermediate_size),
-                               topology, team,
+    const CopiedExperts copied({experts.store()},
+                               place_experts(team, kShapes.moe_intermediate_size), topology, team,
                                [&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
                                    done.push_back(done_bytes);
                                    total = total_bytes;
@@ -133,7 +133,7 @@ TEST_CASE("nodes' sums are added once after several waves") {
     const RandomExperts experts(10, shapes, 1, kMany, WeightFormat::bf16);
     const numa::Topology topology = numa::synthetic_topology(kTwoNodes);
     numa::Team team(unpinned(topology, 2));
-    const CopiedExperts copied(experts.store(), place_experts(team, 256), topology, team);
+    const CopiedExperts copied({experts.store()}, place_experts(team, 256), topology, team);
     const kernels::Table table = plain_kernels(2);
     ExpertExecutor executor(team, table, copied.node_stores(), shapes);
     RandomBatch batch(11, shapes, 120, kMany);
@@ -146,7 +146,7 @@ TEST_CASE("a node whose slice is empty adds nothing") {
     const RandomExperts experts(6, shapes, 1, 2, WeightFormat::fp8_block);
     const numa::Topology topology = numa::synthetic_topology(kTwoNodes);
     numa::Team team(unpinned(topology, 2));
-    const CopiedExperts copied(experts.store(), place_experts(team, 100), topology, team);
+    const CopiedExperts copied({experts.store()}, place_experts(team, 100), topology, team);
     const kernels::Table table = plain_kernels(1);
     ExpertExecutor executor(team, table, copied.node_stores(), shapes);
     RandomBatch batch(7, shapes, 3, 2);
@@ -162,7 +162,7 @@ TEST_CASE("experts that live elsewhere take no memory and add nothing") {
     placement.lives_elsewhere = {false, true, true, false};
     std::uint64_t total = 0;
     const CopiedExperts copied(
-        experts.store(), placement, topology, team,
+        {experts.store()}, placement, topology, team,
         [&](std::uint64_t, std::uint64_t total_bytes) { total = total_bytes; });
     CHECK(total == 2 * 3 * kMatrix * sizeof(bf16_t));
     CHECK(copied.node_stores()[1].expert(0, 1).up.data == nullptr);

@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
         best_memcpy = std::min(best_memcpy,
                                time_memcpy(team, src.data(), n_bytes, topology.nodes[0].os_index));
         const Clock::time_point begin = Clock::now();
-        const CopiedExperts copied(store, placement, topology, team);
+        const CopiedExperts copied({store}, placement, topology, team);
         best_copy = std::min(best_copy, seconds_since(begin));
         if (i > 0) continue;
         for (const std::string& line : copied.fallbacks())

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <doctest/doctest.h>
+#include <sys/prctl.h>
 
 #include "numa/topology.h"
 
@@ -51,4 +52,16 @@ TEST_CASE("what is not granted is said in one line each") {
     REQUIRE(lines.size() == 2);  // the node, and 2 MB pages, since none is written yet
     CHECK(lines[0].find("node 900 cannot be bound") != std::string::npos);
     CHECK(lines[1].find("2 MB pages") != std::string::npos);
+}
+
+TEST_CASE("huge pages that the kernel refuses are one line with both sizes and what to do") {
+    const Arena arena(64 * kMegabyte, discover_topology().nodes[0].os_index);
+    REQUIRE(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
+    std::memset(arena.data(), 1, arena.size_bytes());
+    prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+    CHECK(arena.pages().huge_bytes == 0);
+    const auto lines = arena.fallbacks();
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].find("only 0.0 of 0.1 GB of weights on node ") == 0);
+    CHECK(lines[0].find("transparent_hugepage/enabled") != std::string::npos);
 }

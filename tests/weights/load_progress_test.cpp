@@ -23,13 +23,6 @@ LoadProgress at(double done_gb, double total_gb, double seconds) {
             seconds};
 }
 
-// Bytes of this process's resident pages that belong to files.
-std::uint64_t mapped_resident_bytes() {
-    std::uint64_t n_pages[3] = {};
-    std::ifstream("/proc/self/statm") >> n_pages[0] >> n_pages[1] >> n_pages[2];
-    return n_pages[2] * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 TEST_CASE("loading reports the pages of the needed tensors alone, growing to the total") {
@@ -69,30 +62,6 @@ TEST_CASE("loaded pages are in the page cache") {
     REQUIRE(mincore(const_cast<std::byte*>(bytes.data()), bytes.size(), resident.data()) == 0);
     for (const unsigned char is_resident : resident)
         CHECK((is_resident & 1) == 1);
-}
-
-TEST_CASE("released pages hold the same bytes when they are read again") {
-    const TemporaryDirectory directory;
-    write_safetensors(
-        directory.file("model.safetensors"),
-        {counted_tensor("a", DType::u8, {3 * kMiB}), counted_tensor("b", DType::u8, {3 * kMiB})});
-    const Checkpoint checkpoint(directory.path.string());
-    const auto bytes_of = [&](const char* name) {
-        const TensorView& tensor = *checkpoint.find(name);
-        return std::vector<std::byte>(tensor.data, tensor.data + tensor.size_bytes);
-    };
-    for (const bool keep_cached : {true, false}) {
-        CAPTURE(keep_cached);
-        const std::vector<std::byte> a = bytes_of("a");
-        const std::vector<std::byte> b = bytes_of("b");
-        const std::uint64_t before = mapped_resident_bytes();
-        release_pages(
-            checkpoint, [](std::string_view name) { return name == "a"; }, keep_cached);
-        CHECK(mapped_resident_bytes() + 2 * kMiB < before);
-        CHECK(mapped_resident_bytes() + 4 * kMiB > before);
-        CHECK(bytes_of("a") == a);
-        CHECK(bytes_of("b") == b);
-    }
 }
 
 TEST_CASE("loading nothing reports once") {
