@@ -1,8 +1,9 @@
 #pragma once
 
 // Products in f32 for levels without bf16 arithmetic. `V` wraps the level's vectors:
-//   kLanes, Vec, zero, set, load, fma, sum, widen_bf16 and widen_fp8 (two vectors of weights in
-//   order; fp8 comes divided by 256, which kWeightUnit undoes exactly in the block scale).
+//   slice(R) (the weight rows whose sums with R activation rows fit the registers), kLanes, Vec,
+//   zero, set, load, fma, sum, widen_bf16 and widen_fp8 (two vectors of weights in order; fp8 comes
+//   divided by 256, which kWeightUnit undoes exactly in the block scale).
 
 #include <string.h>
 
@@ -95,6 +96,28 @@ void float_dots(
     for (int s = 0; s < W; ++s)
         for (int r = 0; r < R; ++r)
             sums[s0 + s][r0 + r] = V::sum(total[s][r]);
+}
+
+// Slices of the group, each with as many weight rows as the registers hold next to R sums each.
+template <class V, WeightFormat F, int G, int R>
+void slice_dots(const WeightRows& rows, const ActivationRows& x, GroupSums& sums, int r) noexcept {
+    constexpr int W = G < V::slice(R) ? G : V::slice(R);
+    for (int s = 0; s < G; s += W)
+        float_dots<V, F, W, R>(rows, s, x, sums, r);
+}
+
+// sums[s][r] for G weight rows and n_rows activation rows; four of these share a decode.
+template <class V, WeightFormat F, int G>
+void float_group_dots(const WeightRows& rows,
+                      ActivationRows x,
+                      int n_rows,
+                      GroupSums& sums) noexcept {
+    int r = 0;
+    for (; r + 4 <= n_rows; r += 4, x.x += 4 * x.stride)
+        slice_dots<V, F, G, 4>(rows, x, sums, r);
+    if (n_rows - r == 3) slice_dots<V, F, G, 3>(rows, x, sums, r);
+    if (n_rows - r == 2) slice_dots<V, F, G, 2>(rows, x, sums, r);
+    if (n_rows - r == 1) slice_dots<V, F, G, 1>(rows, x, sums, r);
 }
 
 // Columns [j, j + 4 lanes) of the transposed product for R activation rows.

@@ -1,9 +1,9 @@
 #pragma once
 
 // The loops that every vector level's row kernels share: groups of weight rows are read side by
-// side, blocks of activation rows share one decode. A level supplies `dots` (the sums of a few
-// weight rows with a few activation rows), in which the arithmetic of one (weight row, activation
-// row) pair must not depend on the template arguments. Everything has internal linkage, because
+// side. A level supplies `group_dots` (the sums of a group with up to 16 activation rows), in which
+// the arithmetic of one (weight row, activation row) pair must not depend on the size of the group,
+// on the place in it or on the other rows. Everything has internal linkage, because
 // each including file is compiled for another instruction set.
 
 #include <immintrin.h>
@@ -13,8 +13,7 @@
 namespace baltoro::kernels {
 namespace {
 
-constexpr int kGroup = 4;     // weight rows read side by side
-constexpr int kRowBlock = 8;  // activation rows whose sums are kept; four share a decode
+constexpr int kGroup = 4;  // weight rows read side by side
 
 // Weight rows to read together, and the rows that follow them (for prefetching).
 struct WeightRows {
@@ -24,13 +23,13 @@ struct WeightRows {
     int k;
 };
 
-// Activation rows that share a decode.
 struct ActivationRows {
     const bf16_t* x;
     ptrdiff_t stride;
 };
 
-using GroupSums = float[kGroup][kRowBlock];
+// [weight row][activation row]
+using GroupSums = float[kGroup][kMaxRows];
 
 inline int bytes_per_weight(WeightFormat format) {
     return format == WeightFormat::bf16 ? 2 : 1;
@@ -55,12 +54,12 @@ inline void set_rows(WeightRows& rows, int at, const Weight& w, int i, int n, in
     }
 }
 
-// 512 bytes ahead in the row, past its end in the row that follows the group; 1024 was slower.
-// Short rows touch the following group throughout, two rows (one page) as one ascending stream; the
-// runs so far (README.md) do not separate it from the plain form.
-constexpr ptrdiff_t kPrefetchBytes = 512;
+// Bytes ahead in the row, past its end in the row that follows the group; for a stream of rows,
+// past the row's end. Short rows touch the following group throughout, two rows (one page) as one
+// ascending stream; the runs so far (README.md) do not separate it from the plain form.
+constexpr ptrdiff_t kPrefetchBytes = 2048;
 constexpr ptrdiff_t kShortRowBytes = 4096;
-constexpr ptrdiff_t kStreamPrefetchBytes = 512;
+constexpr ptrdiff_t kStreamPrefetchBytes = 4096;
 
 template <WeightFormat F>
 inline void prefetch_block(
@@ -89,43 +88,17 @@ inline void prefetch_stream(const uint8_t* row, ptrdiff_t j) {
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
 }
 
-// Slices of the group, each with as many weight rows as the registers hold next to R sums each.
-template <class Level, WeightFormat F, int G, int R, int kMost = Level::slice(R)>
-void slice_dots(const WeightRows& rows, const ActivationRows& x, GroupSums& sums, int r) noexcept {
-    constexpr int W = G < kMost ? G : kMost;
-    for (int s = 0; s < G; s += W)
-        Level::template dots<F, W, R>(rows, s, x, sums, r);
-}
-
-// sums[s][r] for G weight rows and n_rows <= kRowBlock activation rows.
-template <class Level, WeightFormat F, int G>
-void group_dots(const WeightRows& rows, ActivationRows x, int n_rows, GroupSums& sums) noexcept {
-    int r = 0;
-    for (; r + 4 <= n_rows; r += 4, x.x += 4 * x.stride)
-        slice_dots<Level, F, G, 4>(rows, x, sums, r);
-    if (n_rows - r == 3) slice_dots<Level, F, G, 3>(rows, x, sums, r);
-    if (n_rows - r == 2) slice_dots<Level, F, G, 2>(rows, x, sums, r);
-    if (n_rows - r != 1) return;
-    if (Level::kStreamsShortRows && is_short_row<F>(rows.k))
-        slice_dots<Level, F, G, 1, 1>(rows, x, sums, r);
-    else
-        slice_dots<Level, F, G, 1>(rows, x, sums, r);
-}
-
 template <class Level, WeightFormat F, int G>
 void product_group(const RowsProduct& a, int i) noexcept {
     WeightRows rows;
     rows.k = a.w.k;
     set_rows(rows, 0, a.w, i, G, a.range.end);
-    for (int r0 = 0; r0 < a.n_rows; r0 += kRowBlock) {
-        const int n = a.n_rows - r0 < kRowBlock ? a.n_rows - r0 : kRowBlock;
-        GroupSums sums;
-        group_dots<Level, F, G>(rows, {a.x + r0 * a.x_stride, a.x_stride}, n, sums);
-        for (int r = r0; r < r0 + n; ++r) {
-            float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
-            for (int s = 0; s < G; ++s)
-                dst[s] = a.gain ? dst[s] + a.gain[r] * sums[s][r - r0] : sums[s][r - r0];
-        }
+    GroupSums sums;
+    Level::template group_dots<F, G>(rows, {a.x, a.x_stride}, a.n_rows, sums);
+    for (int r = 0; r < a.n_rows; ++r) {
+        float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
+        for (int s = 0; s < G; ++s)
+            dst[s] = a.gain ? dst[s] + a.gain[r] * sums[s][r] : sums[s][r];
     }
 }
 
@@ -135,15 +108,13 @@ void gate_up_group(const RowsGateUp& a, int i) noexcept {
     rows.k = a.gate.k;
     set_rows(rows, 0, a.gate, i, H, a.range.end);
     set_rows(rows, H, a.up, i, H, a.range.end);
-    for (int r0 = 0; r0 < a.n_rows; r0 += kRowBlock) {
-        const int n = a.n_rows - r0 < kRowBlock ? a.n_rows - r0 : kRowBlock;
-        GroupSums sums = {};
-        group_dots<Level, F, 2 * H>(rows, {a.x + r0 * a.x_stride, a.x_stride}, n, sums);
-        bf16_t activated[2 * kRowBlock];
-        Level::gate_times_up(sums[0], sums[H], activated, H * kRowBlock);
-        for (int r = 0; r < n; ++r)
-            for (int s = 0; s < H; ++s)
-                a.dst[(r0 + r) * a.dst_stride + i + s] = activated[s * kRowBlock + r];
+    GroupSums sums;
+    Level::template group_dots<F, 2 * H>(rows, {a.x, a.x_stride}, a.n_rows, sums);
+    for (int s = 0; s < H; ++s) {
+        bf16_t activated[kMaxRows];
+        Level::gate_times_up(sums[s], sums[H + s], activated, a.n_rows);
+        for (int r = 0; r < a.n_rows; ++r)
+            a.dst[r * a.dst_stride + i + s] = activated[r];
     }
 }
 

@@ -12,6 +12,8 @@ struct Vectors {
     static constexpr int kLanes = 8;
     static constexpr int kTransposedRows = 2;
 
+    static constexpr int slice(int sharing) { return sharing == 1 ? 4 : sharing == 2 ? 2 : 1; }
+
     static Vec zero() { return _mm256_setzero_ps(); }
     static Vec set(float value) { return _mm256_set1_ps(value); }
     static Vec load(const float* from) { return _mm256_loadu_ps(from); }
@@ -47,17 +49,16 @@ struct Vectors {
 };
 
 struct Level {
-    static constexpr bool kStreamsShortRows = false;
-    static constexpr int slice(int sharing) { return sharing == 1 ? 4 : sharing == 2 ? 2 : 1; }
-
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         for (int i = 0; i < n; ++i)
             dst[i] = bf16_from_float(scalar::silu(gate[i]) * up[i]);
     }
-    template <WeightFormat F, int W, int R>
-    static void dots(
-        const WeightRows& rows, int s0, const ActivationRows& x, GroupSums& sums, int r0) noexcept {
-        float_dots<Vectors, F, W, R>(rows, s0, x, sums, r0);
+    template <WeightFormat F, int G>
+    static void group_dots(const WeightRows& rows,
+                           const ActivationRows& x,
+                           int n_rows,
+                           GroupSums& sums) noexcept {
+        float_group_dots<Vectors, F, G>(rows, x, n_rows, sums);
     }
 };
 

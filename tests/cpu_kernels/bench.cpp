@@ -3,80 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+#include <cerrno>
+#include <cstdio>
 #include <fstream>
+#include <memory>
 #include <new>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "base/random.h"
+#include "tests/cpu_kernels/bench_options.h"
 #include "tests/cpu_kernels/bench_peak.h"
 #include "tests/cpu_kernels/bench_pool.h"
 
 namespace baltoro::kernels {
 namespace {
 
-constexpr char kHelp[] =
-    "cpu_check [doctest options]   runs the checks\n"
-    "cpu_check --bench             measures the products at hidden 7168, expert width 2048\n"
-    "  --json FILE     also writes the results there (default: none)\n"
-    "  --isa LEVEL     scalar, avx2, avx512, avx512_bf16, amx (default: the best of this CPU)\n"
-    "  --threads N     pinned threads (default: one per CPU)\n"
-    "  --pool-mb N     cold weights to cycle through (default: 1024)\n"
-    "  --samples N     samples of each figure, the median counts (default: 3)\n"
-    "  --clock wall|cpu  cpu counts the threads' own time, for a machine that does other work at\n"
-    "                  the same time (default: wall)\n"
-    "  --op TEXT       only operations whose name contains it (default: all)\n"
-    "  --pages 2m|4k   page size of the weights (default: both)\n";
-
 constexpr int kHidden = 7168;
 constexpr int kWidth = 2048;
 constexpr size_t kMatrixBytes = size_t{kHidden} * kWidth;
-constexpr int kMostRows = 256;
-
-struct Options {
-    std::string json;
-    IsaLevel isa = best_isa();
-    int n_threads = static_cast<int>(std::thread::hardware_concurrency());
-    size_t pool_mb = 1024;
-    int n_samples = 3;
-    Clock clock = Clock::wall;
-    std::string op;
-    std::vector<std::string> pages = {"2m", "4k"};
-};
-
-Options parse(int argc, char** argv) {
-    Options o;
-    for (int i = 1; i < argc; ++i) {
-        const std::string name = argv[i];
-        if (name == "--bench") continue;
-        if (i + 1 == argc) throw std::runtime_error(name + " needs a value or is unknown");
-        const std::string value = argv[++i];
-        if (name == "--json")
-            o.json = value;
-        else if (name == "--isa")
-            o.isa = isa_from_name(value).value();
-        else if (name == "--threads")
-            o.n_threads = std::stoi(value);
-        else if (name == "--pool-mb")
-            o.pool_mb = std::stoul(value);
-        else if (name == "--samples")
-            o.n_samples = std::stoi(value);
-        else if (name == "--clock")
-            o.clock = value == "cpu" ? Clock::cpu : Clock::wall;
-        else if (name == "--op")
-            o.op = value;
-        else if (name == "--pages")
-            o.pages = {value};
-        else
-            throw std::runtime_error(name + " is unknown; see --help");
-    }
-    return o;
-}
 
 double median(std::vector<double> values) {
     std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
@@ -109,13 +56,6 @@ struct Buffers {
         for (int t = 0; t < n_threads; ++t)
             scratch.push_back(aligned_bytes(table.panel_scratch_bytes(kHidden, kMostRows)));
     }
-};
-
-struct Op {
-    const char* name;
-    bool panels;
-    bool gate_up;
-    int n_rows;
 };
 
 class Bench {
@@ -190,79 +130,93 @@ class Bench {
     size_t next_slot_ = 0;
 };
 
-std::vector<Op> ops_of(IsaLevel isa) {
-    std::vector<Op> ops;
-    for (const bool gate_up : {true, false}) {
-        for (const int n_rows : {1, 2, 4, 8, 16})
-            ops.push_back({gate_up ? "rows_gate_up" : "rows_product", false, gate_up, n_rows});
-        if (isa < IsaLevel::avx512_bf16) continue;  // their panels are the scalar reference
-        for (const int n_rows : {4, 8, 16, 32, 64, 128, 256})
-            ops.push_back({gate_up ? "panels_gate_up" : "panels_product", true, gate_up, n_rows});
-    }
-    return ops;
-}
+// What a figure is compared with. Measured beside it, because a shared machine's bandwidth and
+// clock drift.
+struct Machine {
+    double read_gb_s;
+    double peak_tflops;  // of the level's multiply instruction
 
-nlohmann::json measure(const Options& o, const std::string& pages, double& read, double& peak) {
-    const Pool pool(o.pool_mb << 20, pages == "2m");
-    Bench bench(o, pool);
-    nlohmann::json results = nlohmann::json::array();
-    for (const Op& op : ops_of(o.isa)) {
-        if (std::string(op.name).find(o.op) == std::string::npos) continue;
-        // Measured beside each figure, because a shared machine's bandwidth and clock drift.
+    Machine(const Options& o, const Pool& pool) {
         std::vector<double> reads;
         std::vector<double> peaks;
         for (int s = 0; s < 3; ++s) {
-            reads.push_back(read_gb_s(pool, o.n_threads, o.clock));
-            peaks.push_back(peak_tflops(o.isa, o.n_threads, o.clock));
+            reads.push_back(kernels::read_gb_s(pool, o.n_threads, o.clock));
+            peaks.push_back(kernels::peak_tflops(o.isa, o.n_threads, o.clock));
         }
-        read = std::max(read, median(reads));
-        peak = std::max(peak, median(peaks));
-        const double seconds = bench.seconds(op);
-        const double bytes = static_cast<double>(op.gate_up ? 2 * kMatrixBytes : kMatrixBytes);
-        const double flops = 2.0 * bytes * op.n_rows;
-        const double roofline =
-            std::max(bytes / (median(reads) * 1e9), flops / (median(peaks) * 1e12));
-        fmt::print(
-            "{:<12} {:<15} {:>2} {:>4} rows {:>10.1f} us {:>6.1f} GB/s {:>7.3f} TFLOPS "
-            "{:>5.1f} % of roofline (read {:.1f} GB/s, peak {:.3f} TFLOPS)\n",
-            isa_name(o.isa), op.name, pages, op.n_rows, seconds * 1e6, bytes / seconds * 1e-9,
-            flops / seconds * 1e-12, 100.0 * roofline / seconds, median(reads), median(peaks));
-        std::fflush(stdout);
-        results.push_back({{"op", op.name},
-                           {"isa", std::string(isa_name(o.isa))},
-                           {"pages", pages},
-                           {"rows", op.n_rows},
-                           {"us", seconds * 1e6},
-                           {"gb_s", bytes / seconds * 1e-9},
-                           {"tflops", flops / seconds * 1e-12},
-                           {"percent_of_roofline", 100.0 * roofline / seconds}});
+        read_gb_s = median(reads);
+        peak_tflops = median(peaks);
+    }
+};
+
+// One figure as users of --json read it; cpu_kernels/README.md says what the keys mean.
+nlohmann::json measure(Bench& bench,
+                       const Options& o,
+                       const Op& op,
+                       const std::string& pages,
+                       const Machine& machine) {
+    const double seconds = bench.seconds(op);
+    const double bytes = static_cast<double>(op.gate_up ? 2 * kMatrixBytes : kMatrixBytes);
+    const double flops = 2.0 * bytes * op.n_rows;
+    const double roofline =
+        std::max(bytes / (machine.read_gb_s * 1e9), flops / (machine.peak_tflops * 1e12));
+    fmt::print(
+        "{:<12} {:<15} {:>2} {:>4} rows {:>10.1f} us {:>6.1f} GB/s {:>7.3f} TFLOPS "
+        "{:>5.1f} % of roofline (read {:.1f} GB/s, peak {:.3f} TFLOPS)\n",
+        isa_name(o.isa), op.name, pages, op.n_rows, seconds * 1e6, bytes / seconds * 1e-9,
+        flops / seconds * 1e-12, 100.0 * roofline / seconds, machine.read_gb_s,
+        machine.peak_tflops);
+    std::fflush(stdout);
+    nlohmann::json amx_tflops;
+    if (o.isa == IsaLevel::amx) amx_tflops = machine.peak_tflops;
+    return {{"op", op.name},
+            {"isa", std::string(isa_name(o.isa))},
+            {"pages", pages},
+            {"rows", op.n_rows},
+            {"us", seconds * 1e6},
+            {"gb_s", bytes / seconds * 1e-9},
+            {"tflops", flops / seconds * 1e-12},
+            {"percent_of_roofline", 100.0 * roofline / seconds},
+            {"machine",
+             {{"read_gb_s", machine.read_gb_s},
+              {"amx_tflops", amx_tflops},
+              {"peak_tflops", machine.peak_tflops},
+              {"threads", o.n_threads}}}};
+}
+
+nlohmann::json measure_all(const Options& o) {
+    nlohmann::json results = nlohmann::json::array();
+    for (const std::string& pages : o.pages) {
+        const Pool pool(o.pool_mb << 20, pages == "2m");
+        Bench bench(o, pool);
+        for (const Op& op : ops_of(o))
+            results.push_back(measure(bench, o, op, pages, Machine(o, pool)));
     }
     return results;
+}
+
+// Opened before anything is measured, so that a name that cannot be written costs no run.
+std::ofstream open_json(const std::string& path) {
+    std::ofstream file(path);
+    if (!file) throw system_error("cannot write --json " + path, errno);
+    return file;
 }
 
 }  // namespace
 
 int run_bench(int argc, char** argv) {
-    for (int i = 1; i < argc; ++i)
-        if (std::strcmp(argv[i], "--help") == 0) {
-            fmt::print("{}", kHelp);
-            return 0;
-        }
-    const Options o = parse(argc, argv);
-    if (o.isa > best_isa()) {
-        fmt::print(stderr, "this CPU does not run {}\n", isa_name(o.isa));
-        return 1;
+    const Result<Options> options = parse_options({argv + 1, argv + argc});
+    if (!options) throw Error(options.error());
+    const Options& o = options.value();
+    if (o.help) {
+        fmt::print("{}", kBenchHelp);
+        return 0;
     }
-    double read = 0;
-    double peak = 0;
-    nlohmann::json results = nlohmann::json::array();
-    for (const std::string& pages : o.pages)
-        for (const auto& result : measure(o, pages, read, peak))
-            results.push_back(result);
-    const nlohmann::json report = {
-        {"machine", {{"read_gb_s", read}, {"peak_tflops", peak}, {"threads", o.n_threads}}},
-        {"results", results}};
-    if (!o.json.empty()) std::ofstream(o.json) << report.dump(2) << '\n';
+    std::ofstream json;
+    if (!o.json.empty()) json = open_json(o.json);
+    const nlohmann::json results = measure_all(o);
+    if (o.json.empty()) return 0;
+    json << results.dump(2) << '\n' << std::flush;
+    if (!json) throw system_error("cannot write --json " + o.json, errno);
     return 0;
 }
 
