@@ -1,13 +1,13 @@
 #include "server/openai_responses.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "server/carried_reasoning.h"
 #include "server/json_fields.h"
 #include "server/openai_options.h"
+#include "server/openai_response_items.h"
 #include "server/tool_declarations.h"
 
 namespace baltoro::server {
@@ -18,97 +18,8 @@ constexpr std::size_t kMaxTools = 1024;
 
 using Calls = ApiRequest::Calls;
 
-std::string content_text(const Field& content) {
-    if (content.is_string()) return content.string();
-    if (!content.is_array()) content.refuse("must be a string or an array of parts");
-    std::string text;
-    for (const Field& item : content.array(kMaxItems)) {
-        const Fields part = item.object();
-        const Field type = part.require("type");
-        const std::string& name = type.string();
-        if (name == "input_text" || name == "output_text" || name == "text") {
-            text += part.require("text").string();
-        } else if (name == "refusal") {
-            text += part.require("refusal").string();
-        } else if (name.starts_with("input_")) {
-            type.refuse("is of a kind that this model does not read; send text",
-                        "unsupported_content");
-        }
-    }
-    return text;
-}
-
-// The items of `input` as messages. Calls and thoughts that follow each other belong to one
-// assistant message, as the model wrote them.
-class InputItems {
-  public:
-    explicit InputItems(bool keeps_reasoning) : keeps_reasoning_(keeps_reasoning) {}
-
-    void add_text(const char* role, const std::string& text) {
-        messages_.push_back({{"role", role}, {"content", text}});
-    }
-    void add(const Fields& item);
-
-    int n_calls() const noexcept { return n_calls_; }
-    bool is_empty() const noexcept { return messages_.empty(); }
-    std::string text() const { return json_text(messages_); }
-
-  private:
-    void add_message(const Fields& item);
-    Json& assistant();
-
-    bool keeps_reasoning_;
-    int n_calls_ = 0;
-    Json messages_ = Json::array();
-};
-
-// The assistant message that goes on, or a new one.
-Json& InputItems::assistant() {
-    if (messages_.empty() || messages_.back()["role"] != "assistant") add_text("assistant", "");
-    return messages_.back();
-}
-
-void InputItems::add_message(const Fields& item) {
-    const Field role = item.require("role");
-    const std::string& name = role.string();
-    const std::string text = content_text(item.require("content"));
-    if (name == "assistant") {
-        Json& message = assistant();
-        message["content"] = message["content"].get<std::string>() + text;
-    } else if (name == "developer" || name == "system") {
-        add_text("system", text);
-    } else if (name == "user") {
-        add_text("user", text);
-    } else {
-        role.refuse("must be user, assistant, system or developer");
-    }
-}
-
-void InputItems::add(const Fields& item) {
-    const std::string* type = item.string("type");
-    if (type == nullptr || *type == "message") return add_message(item);
-    if (*type == "function_call") {
-        Json call = {{"id", item.require("call_id").string()}, {"type", "function"}};
-        const std::string* arguments = item.string("arguments");
-        call["function"] = {{"name", item.require("name").string()},
-                            {"arguments", arguments != nullptr ? *arguments : "{}"}};
-        assistant()["tool_calls"].push_back(std::move(call));
-        n_calls_++;
-    } else if (*type == "function_call_output") {
-        const Json message = {{"role", "tool"},
-                              {"tool_call_id", item.require("call_id").string()},
-                              {"content", content_text(item.require("output"))}};
-        messages_.push_back(message);
-    } else if (*type == "reasoning" && keeps_reasoning_) {
-        const std::string* carried = item.string("encrypted_content");
-        const auto text = carried != nullptr ? carried_reasoning(*carried) : std::nullopt;
-        if (text && !text->empty())
-            add_text("assistant", ""), assistant()["reasoning_content"] = *text;
-    }
-}
-
 void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    InputItems items(limits.has_reasoning);
+    ResponseItems items(limits.has_reasoning);
     if (const std::string* instructions = body.string("instructions"))
         if (!instructions->empty()) items.add_text("system", *instructions);
     const Field input = body.require("input");
