@@ -1,7 +1,11 @@
 #include "server/openai_response_items.h"
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "server/carried_reasoning.h"
 
@@ -10,24 +14,57 @@ namespace {
 
 constexpr std::size_t kMaxItems = std::size_t{1} << 16;
 
-std::string content_text(const Field& content) {
+constexpr std::string_view kInput = "input_";
+
+// What becomes of parts that this model does not read: those that a user sends are refused, but a
+// tool's result is of use without its pictures.
+enum class Media : std::uint8_t { refused, omitted };
+
+std::string part_text(const Fields& part, Media media) {
+    const Field type = part.require("type");
+    const std::string& name = type.string();
+    if (name == "input_text" || name == "output_text" || name == "text")
+        return part.require("text").string();
+    if (name == "refusal") return part.require("refusal").string();
+    if (!name.starts_with(kInput)) return {};
+    if (media == Media::omitted)
+        for (const char* kind : {"image", "file", "audio", "video"})
+            if (name.substr(kInput.size()) == kind) return fmt::format("[{} omitted]", kind);
+    type.refuse("is of a kind that this model does not read; send text", "unsupported_content");
+}
+
+std::string content_text(const Field& content, Media media) {
     if (content.is_string()) return content.string();
     if (!content.is_array()) content.refuse("must be a string or an array of parts");
     std::string text;
-    for (const Field& item : content.array(kMaxItems)) {
-        const Fields part = item.object();
-        const Field type = part.require("type");
-        const std::string& name = type.string();
-        if (name == "input_text" || name == "output_text" || name == "text") {
-            text += part.require("text").string();
-        } else if (name == "refusal") {
-            text += part.require("refusal").string();
-        } else if (name.starts_with("input_")) {
-            type.refuse("is of a kind that this model does not read; send text",
-                        "unsupported_content");
-        }
+    for (const Field& item : content.array(kMaxItems))
+        text += part_text(item.object(), media);
+    return text;
+}
+
+// The texts of a reasoning item's `content` or `summary`, each a paragraph.
+std::string paragraphs(const Fields& item, const char* key, std::string_view type) {
+    std::string text;
+    const auto parts = item.array(key, kMaxItems);
+    if (!parts) return text;
+    for (const Field& field : *parts) {
+        const Fields part = field.object();
+        const std::string* part_type = part.string("type");
+        if (part_type != nullptr && *part_type != type) continue;
+        const std::string& paragraph = part.require("text").string();
+        text += text.empty() ? paragraph : "\n\n" + paragraph;
     }
     return text;
+}
+
+// What clients send back differs: Codex the encrypted content alone, others the item as it came,
+// and what another server wrote may have no more than a summary.
+std::string reasoning_of(const Fields& item) {
+    const std::string* carried = item.string("encrypted_content");
+    const auto text = carried != nullptr ? carried_reasoning(*carried) : std::nullopt;
+    if (text && !text->empty()) return *text;
+    const std::string content = paragraphs(item, "content", "reasoning_text");
+    return content.empty() ? paragraphs(item, "summary", "summary_text") : content;
 }
 
 }  // namespace
@@ -41,7 +78,7 @@ Json& ResponseItems::assistant() {
 void ResponseItems::add_message(const Fields& item) {
     const Field role = item.require("role");
     const std::string& name = role.string();
-    const std::string text = content_text(item.require("content"));
+    const std::string text = content_text(item.require("content"), Media::refused);
     if (name == "assistant") {
         Json& message = assistant();
         message["content"] = message["content"].get<std::string>() + text;
@@ -52,6 +89,18 @@ void ResponseItems::add_message(const Fields& item) {
     } else {
         role.refuse("must be user, assistant, system or developer");
     }
+}
+
+// Thoughts begin a turn, or go on with those before them.
+void ResponseItems::add_reasoning(const std::string& text) {
+    if (text.empty()) return;
+    const bool goes_on = !messages_.empty() && messages_.back().contains("reasoning_content") &&
+                         messages_.back()["content"] == "" &&
+                         !messages_.back().contains("tool_calls");
+    if (!goes_on) add_text("assistant", "");
+    Json& message = messages_.back();
+    const std::string before = message.value("reasoning_content", std::string());
+    message["reasoning_content"] = before.empty() ? text : before + "\n\n" + text;
 }
 
 void ResponseItems::add(const Fields& item) {
@@ -67,13 +116,10 @@ void ResponseItems::add(const Fields& item) {
     } else if (*type == "function_call_output") {
         const Json message = {{"role", "tool"},
                               {"tool_call_id", item.require("call_id").string()},
-                              {"content", content_text(item.require("output"))}};
+                              {"content", content_text(item.require("output"), Media::omitted)}};
         messages_.push_back(message);
     } else if (*type == "reasoning" && keeps_reasoning_) {
-        const std::string* carried = item.string("encrypted_content");
-        const auto text = carried != nullptr ? carried_reasoning(*carried) : std::nullopt;
-        if (text && !text->empty())
-            add_text("assistant", ""), assistant()["reasoning_content"] = *text;
+        add_reasoning(reasoning_of(item));
     }
 }
 

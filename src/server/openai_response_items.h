@@ -25,6 +25,7 @@ class ResponseItems {
 
   private:
     void add_message(const Fields& item);
+    void add_reasoning(const std::string& text);
     Json& assistant();
 
     bool keeps_reasoning_;

@@ -1,6 +1,5 @@
 #include "server/openai_responses.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,21 +29,31 @@ void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request
         for (const Field& item : input.array(kMaxItems))
             items.add(item.object());
     }
-    if (items.is_empty()) input.refuse("must have at least 1 item");
+    if (items.is_empty()) input.refuse("must have at least 1 item that this model reads");
     request.n_past_calls = items.n_calls();
     request.messages_json = items.text();
 }
 
-void read_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest& request) {
+bool is_function(const Fields& tool) {
+    const std::string* type = tool.string("type");
+    return type != nullptr && *type == "function";
+}
+
+// Tools of other types are not declared, so they cannot be allowed either.
+void read_allowed_tools(const Fields& choice, ToolDeclarations& tools, ApiRequest& request) {
+    request.calls = calls_of_mode(choice.require("mode"));
+    const Field list = choice.require("tools");
+    std::vector<std::string> names;
+    for (const Field& field : list.array(kMaxTools)) {
+        const Fields tool = field.object();
+        if (is_function(tool)) names.push_back(tools.declared_name(tool.require("name")));
+    }
+    tools.allow_only(names, list);
+}
+
+void read_choice(const Field& choice, ToolDeclarations& tools, ApiRequest& request) {
     if (choice.is_string()) {
-        const std::string& name = choice.string();
-        if (name == "none") {
-            request.calls = Calls::none;
-        } else if (name == "required") {
-            request.calls = Calls::required;
-        } else if (name != "auto") {
-            choice.refuse("must be none, auto, required or a function");
-        }
+        request.calls = calls_of_mode(choice);
         return;
     }
     if (!choice.is_object()) choice.refuse("must be a string or an object");
@@ -54,14 +63,9 @@ void read_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest&
         request.calls = Calls::required;
         request.forced_tool = tools.declared_name(fields.require("name"));
     } else if (type.string() == "allowed_tools") {
-        const Field mode = fields.require("mode");
-        if (mode.string() == "required") request.calls = Calls::required;
-        std::vector<std::string> names;
-        for (const Field& tool : fields.require("tools").array(kMaxTools))
-            names.push_back(tools.declared_name(tool.object().require("name")));
-        std::erase_if(request.request.format.tools, [&](const DeclaredTool& tool) {
-            return std::find(names.begin(), names.end(), tool.name) == names.end();
-        });
+        read_allowed_tools(fields, tools, request);
+    } else {
+        type.refuse("must be function or allowed_tools");
     }
 }
 
@@ -70,8 +74,7 @@ void read_tools(const Fields& body, ApiRequest& request) {
     if (const auto list = body.array("tools", kMaxTools)) {
         for (const Field& field : *list) {
             const Fields tool = field.object();
-            const std::string* type = tool.string("type");
-            if (type != nullptr && *type == "function") tools.add(tool, "parameters");
+            if (is_function(tool)) tools.add(tool, "parameters");
         }
     }
     tools.finish();
@@ -107,15 +110,12 @@ void refuse_state(const Fields& body) {
 }
 
 void read_sampling(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 40;
     SamplingOptions& sampling = request.request.sampling;
     sampling.temperature = body.number("temperature", 0, 2).value_or(limits.temperature);
     sampling.top_p = body.number("top_p", 0, 1).value_or(limits.top_p);
     sampling.top_k = limits.top_k;
     sampling.seed = random_seed();
-    if (const auto wanted = body.integer("max_output_tokens", 1, kMost))
-        request.request.max_tokens =
-            static_cast<int>(std::min<std::int64_t>(*wanted, std::max(limits.context_size, 1)));
+    request.request.max_tokens = read_token_limit(body, "max_output_tokens", limits).value_or(0);
 }
 
 }  // namespace
