@@ -53,7 +53,7 @@ net::awaitable<void> ApiService::write_answers(Exchange& exchange,
     std::vector<Request> requests = build_requests(served, api);
     auto writer = make_writer(api, served);
     PendingAnswers answers(exchange.response.executor());
-    exchange.tally.emplace(requests.size());
+    exchange.tally.emplace(requests.size(), api.n);
     exchange.is_stream = api.stream;
     for (Request& request : requests)
         served.engine.submit(std::move(request), answers.add());

@@ -1,8 +1,12 @@
 #include "server/anthropic_messages.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/anthropic_blocks.h"
 #include "server/json_fields.h"
@@ -23,8 +27,10 @@ void read_messages(const Fields& body, const ApiLimits& limits, ApiRequest& requ
     const Field field = body.require("messages");
     const std::vector<Field> list = field.array(kMaxMessages);
     if (list.empty()) field.refuse("must have at least 1 item");
+    const std::size_t n_before = messages.size();
     for (const Field& message : list)
         messages.add(message.object());
+    if (messages.size() == n_before) field.refuse("has no content that this model reads");
     request.n_past_calls = messages.n_calls();
     request.continues_last = messages.ends_with_assistant_text();
     request.messages_json = messages.text();
@@ -60,7 +66,9 @@ void read_tools(const Fields& body, ApiRequest& request) {
     tools.check_choice("tool_choice");
 }
 
+// Nobody who does not ask for thoughts gets any, from models whose template can do without.
 void read_thinking(const Fields& body, ApiRequest& request) {
+    request.thinking = false;
     const std::optional<Fields> thinking = body.object("thinking");
     if (!thinking) return;
     const Field type = thinking->require("type");
@@ -80,19 +88,16 @@ void read_output_config(const Fields& body, ApiRequest& request) {
 }
 
 void read_sampling(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
     SamplingOptions& sampling = request.request.sampling;
-    sampling.temperature = body.number("temperature", 0, 2).value_or(limits.temperature);
+    sampling.temperature = body.number("temperature", 0, 1).value_or(limits.temperature);
     sampling.top_p = body.number("top_p", 0, 1).value_or(limits.top_p);
     sampling.top_k = static_cast<int>(std::min<std::int64_t>(
         body.integer("top_k", 0, kMost).value_or(limits.top_k), limits.vocab_size));
     sampling.seed = random_seed();
     read_stop_texts(body, "stop_sequences", request.request);
-    // Agents ask for the whole window: what is too large is cut, never refused.
-    constexpr std::int64_t kUsual = 4096;
-    const std::int64_t wanted = body.integer("max_tokens", 1, kMost).value_or(kUsual);
-    request.request.max_tokens =
-        static_cast<int>(std::min<std::int64_t>(wanted, std::max(limits.context_size, 1)));
+    constexpr int kUsualLimit = 4096;
+    request.request.max_tokens = read_token_limit(body, "max_tokens", limits).value_or(kUsualLimit);
 }
 
 ApiRequest read_prompt(const Fields& body, const ApiLimits& limits) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "server/call_arguments.h"
 #include "server/json_fields.h"
 
 namespace baltoro::server {
@@ -15,7 +14,8 @@ namespace {
 constexpr const char* kSignature = "YmFsdG9ybw==";
 
 // Claude Code gives up after 300 s without a content event, and pings are none for it. Two minutes
-// leave room for a stalled network and spare every shorter wait the sight of an empty thought.
+// leave room for a stalled network and spare every shorter wait the sight of an empty thought. A
+// call that is being written may have an empty delta at any time.
 constexpr double kSilenceBeforeThinking = 120.0;
 
 std::string to_event(const Json& data) {
@@ -48,8 +48,8 @@ std::string tool_use_id(const std::string& message_id, std::size_t call_idx, std
 // repairs the call. A stand-in key would pass schemas without required properties just the same
 // and would come back in the history as something to imitate.
 Json input_object(const std::string& arguments) {
-    Json input = Json::parse(arguments, nullptr, false);
-    return input.is_object() ? input : Json::object();
+    const Result<Json> input = parse_body(arguments);
+    return input ? input.value() : Json::object();
 }
 
 Json usage_of(int prompt_tokens, const AnswerUsage& usage) {
@@ -94,7 +94,8 @@ std::string MessagesWriter::add(int choice_idx, AnswerEvents events) {
 std::string MessagesWriter::heartbeat(double silent_s) {
     if (has_failed_) return {};
     std::string out = ping();
-    if (silent_s < kSilenceBeforeThinking) return out;
+    const bool is_writing_call = is_block_open_ && blocks_.back().kind == Block::Kind::tool_use;
+    if (silent_s < kSilenceBeforeThinking && !is_writing_call) return out;
     if (!is_block_open_) open_block({.kind = Block::Kind::thinking, .is_waiting = true}, out);
     send_delta(blocks_.back().kind, {}, out);
     return out;
@@ -156,7 +157,7 @@ void MessagesWriter::add_part(const AnswerPart& part, std::string& out) {
         case AnswerPart::Kind::call_begin:
             return begin_call(part, out);
         case AnswerPart::Kind::call_arguments:
-            return add_arguments(part.text, out);
+            return add_arguments(part.text);
         case AnswerPart::Kind::call_end:
             return end_call(part, out);
     }
@@ -182,23 +183,24 @@ void MessagesWriter::begin_call(const AnswerPart& part, std::string& out) {
                out);
 }
 
-void MessagesWriter::add_arguments(std::string_view text, std::string& out) {
+// Arguments wait for the end of their call: only then is it known whether they are an object. The
+// SDKs give up the whole answer if a stream's are none. Anthropic's own API holds values back in
+// the same way, unless a request asks for the beta that does not.
+void MessagesWriter::add_arguments(std::string_view text) {
     check(is_block_open_ && blocks_.back().kind == Block::Kind::tool_use,
           "arguments belong to a call that has begun");
-    std::string& arguments = blocks_.back().text;
-    if (arguments.empty()) text = without_leading_space(text);
-    if (text.empty()) return;
-    arguments += text;
-    send_delta(Block::Kind::tool_use, text, out);
+    blocks_.back().text += text;
 }
 
 void MessagesWriter::end_call(const AnswerPart& part, std::string& out) {
     if (part.is_complete) {
         ++n_complete_calls_;
-        if (blocks_.back().text.empty()) add_arguments("{}", out);
     } else {
         has_cut_call_ = true;
     }
+    std::string& arguments = blocks_.back().text;
+    arguments = json_text(input_object(arguments));
+    send_delta(Block::Kind::tool_use, arguments, out);
     close_block(out);
 }
 

@@ -27,7 +27,7 @@ class MessagesWriter {
     struct Block {
         enum class Kind : std::uint8_t { text, thinking, tool_use };
         Kind kind = Kind::text;
-        std::string text{};  // of a call: its arguments
+        std::string text{};  // of a call: its arguments; once it has ended, its input
         std::string id{};
         std::string name{};
         bool is_waiting = false;  // opened by a heartbeat and still empty: not part of the answer
@@ -36,7 +36,7 @@ class MessagesWriter {
     void add_part(const AnswerPart& part, std::string& out);
     void add_text(Block::Kind kind, std::string_view text, std::string& out);
     void begin_call(const AnswerPart& part, std::string& out);
-    void add_arguments(std::string_view text, std::string& out);
+    void add_arguments(std::string_view text);
     void end_call(const AnswerPart& part, std::string& out);
     void open_block(Block block, std::string& out);
     void close_block(std::string& out);

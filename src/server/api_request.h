@@ -19,8 +19,7 @@ struct ApiRequest {
     std::vector<std::string> texts;                 // completions: one answer each
     std::vector<std::vector<std::int32_t>> tokens;  // completions with token ids
 
-    bool thinking = true;  // template flag of variants that have one
-    bool add_generation_prompt = true;
+    bool thinking = true;         // template flag of variants that have one
     bool continues_last = false;  // the last message is the beginning of the answer
     int n_past_calls = 0;  // tool calls in the messages; the answer's ids count on from there
     enum class Calls : std::uint8_t { automatic, none, required };

@@ -26,21 +26,6 @@ bool is_own_id(std::string_view id, std::string_view name) {
     return !idx.empty() && idx.find_first_not_of("0123456789") == idx.npos;
 }
 
-// Text that arrived in pieces goes out in one chunk.
-void merge_texts(std::vector<AnswerPart>& parts) {
-    std::vector<AnswerPart> merged;
-    for (AnswerPart& part : parts) {
-        const bool is_text = part.kind == Kind::content || part.kind == Kind::reasoning ||
-                             part.kind == Kind::call_arguments;
-        if (is_text && !merged.empty() && merged.back().kind == part.kind) {
-            merged.back().text += part.text;
-        } else {
-            merged.push_back(std::move(part));
-        }
-    }
-    parts = std::move(merged);
-}
-
 // A client runs the calls of an answer that says tool_calls, so one that was cut off does not.
 const char* finish_reason_of(FinishReason reason, int n_complete_calls) {
     if (reason != FinishReason::stop) return "length";
@@ -94,7 +79,6 @@ std::string ChatWriter::add(int choice_idx, AnswerEvents events) {
     if (has_logprobs_)
         std::move(events.logprobs.begin(), events.logprobs.end(),
                   std::back_inserter(choice.logprobs));
-    merge_texts(events.parts);
     std::string text;
     for (AnswerPart& part : events.parts)
         text += add_part(choice_idx, std::move(part));

@@ -127,7 +127,6 @@ void read_partial(const Fields& last, const Json& result, ApiRequest& request) {
     if (result.contains("tool_calls"))
         last.require("partial").refuse("must be false where a message has tool_calls");
     request.continues_last = true;
-    request.add_generation_prompt = false;
 }
 
 }  // namespace

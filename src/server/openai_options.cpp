@@ -25,15 +25,16 @@ void read_stream(const Fields& body, ApiRequest& request) {
         request.include_usage = options->boolean("include_usage").value_or(false);
 }
 
-// Agents ask for the whole window on every turn: what is too large is cut, never refused.
+std::int64_t most_tokens(const ApiLimits& limits) {
+    return limits.context_size > 0 ? limits.context_size : kMaxInt32;
+}
+
 void read_lengths(const Fields& body, const ApiLimits& limits, Request& request) {
-    const std::int64_t most = limits.context_size > 0 ? limits.context_size : kMaxInt32;
-    std::optional<std::int64_t> wanted;
-    for (const char* key : {"max_tokens", "max_completion_tokens"}) {
-        const std::optional<std::int64_t> value = body.integer(key, 1, kMaxInt64);
-        if (value) wanted = std::min(*value, wanted.value_or(most));
-    }
-    if (wanted) request.max_tokens = static_cast<int>(*wanted);
+    const std::int64_t most = most_tokens(limits);
+    const std::optional<int> old_limit = read_token_limit(body, "max_tokens", limits);
+    const std::optional<int> limit = read_token_limit(body, "max_completion_tokens", limits);
+    request.max_tokens =
+        limit && old_limit ? std::min(*limit, *old_limit) : limit.value_or(old_limit.value_or(0));
     const std::int64_t min_tokens = body.integer("min_tokens", 0, kMaxInt64).value_or(0);
     request.min_tokens = static_cast<int>(std::min(min_tokens, most));
     request.ignore_eos = body.boolean("ignore_eos").value_or(false);
@@ -114,6 +115,14 @@ void read_stop_texts(const Fields& body, std::string_view key, Request& request)
     if (!stop->is_array()) stop->refuse("must be a string or an array of strings");
     for (const Field& text : stop->array(kMaxStops))
         request.stop.push_back(stop_text(text));
+}
+
+std::optional<int> read_token_limit(const Fields& body,
+                                    std::string_view key,
+                                    const ApiLimits& limits) {
+    const std::optional<std::int64_t> wanted = body.integer(key, 1, kMaxInt64);
+    if (!wanted) return std::nullopt;
+    return static_cast<int>(std::min(*wanted, most_tokens(limits)));
 }
 
 std::uint64_t random_seed() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "server/api_request.h"
@@ -17,9 +18,14 @@ inline constexpr int kMaxChoices = 8;
 void read_openai_options(const Fields& body, const ApiLimits& limits, ApiRequest& request);
 
 // Parts of it that other dialects share: the model's name; texts that end the answer, under a key
-// of the dialect's own (a string or an array of strings); a seed where the request has none.
+// of the dialect's own (a string or an array of strings); a number of tokens of at least 1, cut to
+// the context, since agents ask for the whole window on every turn and give up if that is refused;
+// a seed where the request has none.
 void read_model(const Fields& body, const ApiLimits& limits, ApiRequest& request);
 void read_stop_texts(const Fields& body, std::string_view key, Request& request);
+std::optional<int> read_token_limit(const Fields& body,
+                                    std::string_view key,
+                                    const ApiLimits& limits);
 std::uint64_t random_seed();
 
 }  // namespace baltoro::server

@@ -1,13 +1,12 @@
 #include "server/openai_responses.h"
 
-#include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "server/carried_reasoning.h"
 #include "server/json_fields.h"
 #include "server/openai_options.h"
+#include "server/openai_response_items.h"
 #include "server/tool_declarations.h"
 
 namespace baltoro::server {
@@ -18,97 +17,8 @@ constexpr std::size_t kMaxTools = 1024;
 
 using Calls = ApiRequest::Calls;
 
-std::string content_text(const Field& content) {
-    if (content.is_string()) return content.string();
-    if (!content.is_array()) content.refuse("must be a string or an array of parts");
-    std::string text;
-    for (const Field& item : content.array(kMaxItems)) {
-        const Fields part = item.object();
-        const Field type = part.require("type");
-        const std::string& name = type.string();
-        if (name == "input_text" || name == "output_text" || name == "text") {
-            text += part.require("text").string();
-        } else if (name == "refusal") {
-            text += part.require("refusal").string();
-        } else if (name.starts_with("input_")) {
-            type.refuse("is of a kind that this model does not read; send text",
-                        "unsupported_content");
-        }
-    }
-    return text;
-}
-
-// The items of `input` as messages. Calls and thoughts that follow each other belong to one
-// assistant message, as the model wrote them.
-class InputItems {
-  public:
-    explicit InputItems(bool keeps_reasoning) : keeps_reasoning_(keeps_reasoning) {}
-
-    void add_text(const char* role, const std::string& text) {
-        messages_.push_back({{"role", role}, {"content", text}});
-    }
-    void add(const Fields& item);
-
-    int n_calls() const noexcept { return n_calls_; }
-    bool is_empty() const noexcept { return messages_.empty(); }
-    std::string text() const { return json_text(messages_); }
-
-  private:
-    void add_message(const Fields& item);
-    Json& assistant();
-
-    bool keeps_reasoning_;
-    int n_calls_ = 0;
-    Json messages_ = Json::array();
-};
-
-// The assistant message that goes on, or a new one.
-Json& InputItems::assistant() {
-    if (messages_.empty() || messages_.back()["role"] != "assistant") add_text("assistant", "");
-    return messages_.back();
-}
-
-void InputItems::add_message(const Fields& item) {
-    const Field role = item.require("role");
-    const std::string& name = role.string();
-    const std::string text = content_text(item.require("content"));
-    if (name == "assistant") {
-        Json& message = assistant();
-        message["content"] = message["content"].get<std::string>() + text;
-    } else if (name == "developer" || name == "system") {
-        add_text("system", text);
-    } else if (name == "user") {
-        add_text("user", text);
-    } else {
-        role.refuse("must be user, assistant, system or developer");
-    }
-}
-
-void InputItems::add(const Fields& item) {
-    const std::string* type = item.string("type");
-    if (type == nullptr || *type == "message") return add_message(item);
-    if (*type == "function_call") {
-        Json call = {{"id", item.require("call_id").string()}, {"type", "function"}};
-        const std::string* arguments = item.string("arguments");
-        call["function"] = {{"name", item.require("name").string()},
-                            {"arguments", arguments != nullptr ? *arguments : "{}"}};
-        assistant()["tool_calls"].push_back(std::move(call));
-        n_calls_++;
-    } else if (*type == "function_call_output") {
-        const Json message = {{"role", "tool"},
-                              {"tool_call_id", item.require("call_id").string()},
-                              {"content", content_text(item.require("output"))}};
-        messages_.push_back(message);
-    } else if (*type == "reasoning" && keeps_reasoning_) {
-        const std::string* carried = item.string("encrypted_content");
-        const auto text = carried != nullptr ? carried_reasoning(*carried) : std::nullopt;
-        if (text && !text->empty())
-            add_text("assistant", ""), assistant()["reasoning_content"] = *text;
-    }
-}
-
 void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    InputItems items(limits.has_reasoning);
+    ResponseItems items(limits.has_reasoning);
     if (const std::string* instructions = body.string("instructions"))
         if (!instructions->empty()) items.add_text("system", *instructions);
     const Field input = body.require("input");
@@ -119,21 +29,31 @@ void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request
         for (const Field& item : input.array(kMaxItems))
             items.add(item.object());
     }
-    if (items.is_empty()) input.refuse("must have at least 1 item");
+    if (items.is_empty()) input.refuse("must have at least 1 item that this model reads");
     request.n_past_calls = items.n_calls();
     request.messages_json = items.text();
 }
 
-void read_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest& request) {
+bool is_function(const Fields& tool) {
+    const std::string* type = tool.string("type");
+    return type != nullptr && *type == "function";
+}
+
+// Tools of other types are not declared, so they cannot be allowed either.
+void read_allowed_tools(const Fields& choice, ToolDeclarations& tools, ApiRequest& request) {
+    request.calls = calls_of_mode(choice.require("mode"));
+    const Field list = choice.require("tools");
+    std::vector<std::string> names;
+    for (const Field& field : list.array(kMaxTools)) {
+        const Fields tool = field.object();
+        if (is_function(tool)) names.push_back(tools.declared_name(tool.require("name")));
+    }
+    tools.allow_only(names, list);
+}
+
+void read_choice(const Field& choice, ToolDeclarations& tools, ApiRequest& request) {
     if (choice.is_string()) {
-        const std::string& name = choice.string();
-        if (name == "none") {
-            request.calls = Calls::none;
-        } else if (name == "required") {
-            request.calls = Calls::required;
-        } else if (name != "auto") {
-            choice.refuse("must be none, auto, required or a function");
-        }
+        request.calls = calls_of_mode(choice);
         return;
     }
     if (!choice.is_object()) choice.refuse("must be a string or an object");
@@ -143,14 +63,9 @@ void read_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest&
         request.calls = Calls::required;
         request.forced_tool = tools.declared_name(fields.require("name"));
     } else if (type.string() == "allowed_tools") {
-        const Field mode = fields.require("mode");
-        if (mode.string() == "required") request.calls = Calls::required;
-        std::vector<std::string> names;
-        for (const Field& tool : fields.require("tools").array(kMaxTools))
-            names.push_back(tools.declared_name(tool.object().require("name")));
-        std::erase_if(request.request.format.tools, [&](const DeclaredTool& tool) {
-            return std::find(names.begin(), names.end(), tool.name) == names.end();
-        });
+        read_allowed_tools(fields, tools, request);
+    } else {
+        type.refuse("must be function or allowed_tools");
     }
 }
 
@@ -159,8 +74,7 @@ void read_tools(const Fields& body, ApiRequest& request) {
     if (const auto list = body.array("tools", kMaxTools)) {
         for (const Field& field : *list) {
             const Fields tool = field.object();
-            const std::string* type = tool.string("type");
-            if (type != nullptr && *type == "function") tools.add(tool, "parameters");
+            if (is_function(tool)) tools.add(tool, "parameters");
         }
     }
     tools.finish();
@@ -196,15 +110,12 @@ void refuse_state(const Fields& body) {
 }
 
 void read_sampling(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 40;
     SamplingOptions& sampling = request.request.sampling;
     sampling.temperature = body.number("temperature", 0, 2).value_or(limits.temperature);
     sampling.top_p = body.number("top_p", 0, 1).value_or(limits.top_p);
     sampling.top_k = limits.top_k;
     sampling.seed = random_seed();
-    if (const auto wanted = body.integer("max_output_tokens", 1, kMost))
-        request.request.max_tokens =
-            static_cast<int>(std::min<std::int64_t>(*wanted, std::max(limits.context_size, 1)));
+    request.request.max_tokens = read_token_limit(body, "max_output_tokens", limits).value_or(0);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "server/openai_tools.h"
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,34 +24,17 @@ std::string chosen_name(const Fields& choice, const ToolDeclarations& tools) {
     return tools.declared_name(choice.require("function").object().require("name"));
 }
 
-Calls calls_of_mode(const Field& mode) {
-    const std::string& name = mode.string();
-    if (name == "none") return Calls::none;
-    if (name == "auto") return Calls::automatic;
-    if (name == "required" || name == "any") return Calls::required;
-    mode.refuse("must be none, auto or required");
-}
-
-// The tools stay in the prompt, whose cached prefix this choice exists to keep; only what may be
-// called gets smaller.
-void read_allowed_tools(const Fields& choice,
-                        const ToolDeclarations& declared,
-                        ApiRequest& request) {
+void read_allowed_tools(const Fields& choice, ToolDeclarations& tools, ApiRequest& request) {
     const Fields allowed = choice.require("allowed_tools").object();
     request.calls = calls_of_mode(allowed.require("mode"));
     const Field list = allowed.require("tools");
-    std::vector<DeclaredTool>& tools = request.request.format.tools;
     std::vector<std::string> names;
     for (const Field& tool : list.array(kMaxTools))
-        names.push_back(chosen_name(tool.object(), declared));
-    if (names.empty()) list.refuse("must have at least 1 item");
-    std::erase_if(tools, [&](const DeclaredTool& tool) {
-        return std::find(names.begin(), names.end(), tool.name) == names.end();
-    });
-    if (request.calls == Calls::required && tools.size() == 1) request.forced_tool = tools[0].name;
+        names.push_back(chosen_name(tool.object(), tools));
+    tools.allow_only(names, list);
 }
 
-void read_tool_choice(const Field& choice, const ToolDeclarations& tools, ApiRequest& request) {
+void read_tool_choice(const Field& choice, ToolDeclarations& tools, ApiRequest& request) {
     if (choice.is_string()) {
         request.calls = calls_of_mode(choice);
         return;

@@ -21,11 +21,13 @@ void open_last_turn(std::vector<PromptPiece>& pieces) {
 }
 
 // The beginning of an answer that has to be a tool call. A model that thinks first is told that it
-// has, since a forced call leaves no room for it.
+// has, since a forced call leaves no room for it; a message that goes on has its thoughts behind
+// it.
 std::vector<PromptPiece> forced_call(const ServedModel& model, const ApiRequest& api) {
     std::vector<PromptPiece> pieces;
-    if (model.chat_format == ChatFormat::k2_thinking) pieces.push_back({"<think>", true});
-    if (model.limits.has_reasoning && api.thinking) pieces.push_back({"</think>", true});
+    const bool opens = model.chat_format == ChatFormat::k2_thinking && !api.continues_last;
+    if (opens) pieces.push_back({"<think>", true});
+    if (opens || api.request.format.starts_in_reasoning) pieces.push_back({"</think>", true});
     pieces.push_back({"<|tool_calls_section_begin|>", true});
     pieces.push_back({"<|tool_call_begin|>", true});
     const std::vector<DeclaredTool>& tools = api.request.format.tools;
@@ -79,7 +81,7 @@ PromptTooLong::PromptTooLong(int context_size, int prompt_tokens)
 
 std::vector<PromptPiece> render_messages(const ServedModel& model, const ApiRequest& api) {
     try {
-        const ChatOptions options{api.add_generation_prompt && !api.continues_last, api.thinking};
+        const ChatOptions options{!api.continues_last, api.thinking};
         std::vector<PromptPiece> pieces = render_chat(
             model.chat_format, canonical_tool_ids(api.messages_json), api.tools_json, options);
         if (api.continues_last) open_last_turn(pieces);

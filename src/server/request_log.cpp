@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "server/json_fields.h"
+#include "server/openai_reply.h"
 
 namespace baltoro::server {
 namespace {
@@ -35,7 +36,7 @@ std::string json_line(const RequestRecord& record) {
                  {"api", record.api},         {"status", record.status},
                  {"seconds", record.total_s}, {"stream", record.is_stream}};
     if (record.answers != nullptr) {
-        const AnswerUsage& usage = record.answers->usage();
+        const AnswerUsage usage = record.answers->usage();
         line["prompt_tokens"] = usage.prompt_tokens;
         line["cached_tokens"] = usage.cached_tokens;
         line["completion_tokens"] = usage.completion_tokens;
@@ -67,16 +68,14 @@ bool AnswerTally::add(std::size_t idx, const AnswerEvents& events) {
         n_finished_++;
         reason_ = events.reason;
         if (!events.error.empty()) error_ = events.error;
-        usage_.prompt_tokens += events.usage.prompt_tokens;
-        usage_.cached_tokens += events.usage.cached_tokens;
-        usage_.completion_tokens += events.usage.completion_tokens;
-        usage_.reasoning_tokens += events.usage.reasoning_tokens;
-        usage_.queue_s += events.usage.queue_s;
-        usage_.prefill_s += events.usage.prefill_s;
-        usage_.decode_s += events.usage.decode_s;
+        usages_[idx] = events.usage;
     }
     return events.is_finished || !events.parts.empty() || !events.logprobs.empty() ||
            events.prefilled_tokens > 0;
+}
+
+AnswerUsage AnswerTally::usage() const {
+    return total_usage(usages_, n_choices_);
 }
 
 double AnswerTally::silent_s() const noexcept {
@@ -87,7 +86,7 @@ std::string log_text(const RequestRecord& record, LogFormat format) {
     if (format == LogFormat::json) return json_line(record);
     std::string line = fmt::format("{} {} {}", record.id, record.api, record.status);
     if (record.answers != nullptr) {
-        const AnswerUsage& usage = record.answers->usage();
+        const AnswerUsage usage = record.answers->usage();
         line += fmt::format(
             "  prompt {} ({} cached, {:.0f} tok/s)  answer {} ({:.1f} tok/s)  queued {:.2f} s  "
             "first {:.2f} s  {}",

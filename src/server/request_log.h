@@ -16,7 +16,9 @@ namespace baltoro::server {
 // Counts the answers of one request while they are written. One coroutine.
 class AnswerTally {
   public:
-    explicit AnswerTally(std::size_t n_answers) : finished_(n_answers, false) {}
+    // `n_choices` answers of each prompt, one after another.
+    explicit AnswerTally(std::size_t n_answers, int n_choices = 1)
+        : n_choices_(n_choices), finished_(n_answers, false), usages_(n_answers) {}
 
     // False if the events are empty.
     bool add(std::size_t idx, const AnswerEvents& events);
@@ -26,7 +28,8 @@ class AnswerTally {
     // Seconds since something visible was written.
     double silent_s() const noexcept;
 
-    const AnswerUsage& usage() const noexcept { return usage_; }  // summed over the answers
+    // Of all answers: total_usage says how they add up.
+    AnswerUsage usage() const;
     double first_part_s() const noexcept { return first_part_s_; }
     FinishReason reason() const noexcept { return reason_; }
     const std::string& error() const noexcept { return error_; }
@@ -37,9 +40,10 @@ class AnswerTally {
     using Clock = std::chrono::steady_clock;
     Clock::time_point begin_ = Clock::now();
     Clock::time_point last_part_ = begin_;
+    int n_choices_;
     std::vector<bool> finished_;
+    std::vector<AnswerUsage> usages_;
     std::size_t n_finished_ = 0;
-    AnswerUsage usage_;
     double first_part_s_ = 0.0;
     FinishReason reason_ = FinishReason::stop;
     std::string error_;

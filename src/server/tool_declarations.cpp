@@ -24,6 +24,15 @@ std::string tool_name(const Field& field) {
 
 }  // namespace
 
+ApiRequest::Calls calls_of_mode(const Field& mode) {
+    using Calls = ApiRequest::Calls;
+    const std::string& name = mode.string();
+    if (name == "none") return Calls::none;
+    if (name == "auto") return Calls::automatic;
+    if (name == "required" || name == "any") return Calls::required;
+    mode.refuse("must be none, auto or required");
+}
+
 void ToolDeclarations::add(const Fields& function, std::string_view parameters_key) {
     Json shown;
     DeclaredTool tool;
@@ -51,6 +60,16 @@ std::string ToolDeclarations::declared_name(const Field& name) const {
 
 void ToolDeclarations::finish() {
     if (!shown_.empty()) request_.tools_json = json_text(shown_);
+}
+
+void ToolDeclarations::allow_only(const std::vector<std::string>& names, const Field& list) {
+    if (names.empty()) list.refuse("must have at least 1 function");
+    std::vector<DeclaredTool>& tools = request_.request.format.tools;
+    std::erase_if(tools, [&](const DeclaredTool& tool) {
+        return std::find(names.begin(), names.end(), tool.name) == names.end();
+    });
+    if (request_.calls == ApiRequest::Calls::required && tools.size() == 1)
+        request_.forced_tool = tools[0].name;
 }
 
 void ToolDeclarations::check_choice(std::string_view choice_key) {

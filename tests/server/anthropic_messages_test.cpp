@@ -1,11 +1,16 @@
 #include "server/anthropic_messages.h"
 
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
 #include "server/json_fields.h"
+#include "tests/server/refusal.h"
 
 using nlohmann::json;
 using namespace baltoro::server;
@@ -26,6 +31,14 @@ json messages_of(const json& body) {
 
 json request(json messages) {
     return {{"model", "any"}, {"max_tokens", 10}, {"messages", std::move(messages)}};
+}
+
+json user(json content) {
+    return request(json::array({{{"role", "user"}, {"content", std::move(content)}}}));
+}
+
+ApiError refusal(const json& body) {
+    return refusal_of([&] { return parse_messages_request(body.dump(), limits()); });
 }
 
 }  // namespace
@@ -131,4 +144,109 @@ TEST_CASE("an image is refused where the user sends it") {
         CHECK(error.refusal().code == "unsupported_content");
         CHECK(error.refusal().param == "messages[0].content[0].type");
     }
+}
+
+TEST_CASE("a model thinks for those who ask for it") {
+    json body = user("hi");
+    CHECK(!parse_messages_request(body.dump(), limits()).thinking);
+    CHECK(!parse_count_tokens_request(body.dump(), limits()).thinking);
+    for (const char* type : {"enabled", "adaptive", "disabled"}) {
+        CAPTURE(type);
+        body["thinking"] = {{"type", type}, {"budget_tokens", 1024}};
+        CHECK(parse_messages_request(body.dump(), limits()).thinking ==
+              (type != std::string_view("disabled")));
+    }
+    body["thinking"] = {{"type", "sometimes"}};
+    CHECK(refusal(body).param == "thinking.type");
+}
+
+TEST_CASE("a limit of any size is cut to the context") {
+    json body = user("hi");
+    for (const std::int64_t wanted : {std::int64_t{1001}, (std::int64_t{1} << 40) + 1,
+                                      std::numeric_limits<std::int64_t>::max()}) {
+        CAPTURE(wanted);
+        body["max_tokens"] = wanted;
+        CHECK(parse_messages_request(body.dump(), limits()).request.max_tokens == 1000);
+    }
+    body.erase("max_tokens");
+    CHECK(parse_messages_request(body.dump(), limits()).request.max_tokens == 4096);
+    body["max_tokens"] = 0;
+    CHECK(refusal(body).param == "max_tokens");
+}
+
+TEST_CASE("a temperature above 1 is refused") {
+    json body = user("hi");
+    body["temperature"] = 1.0;
+    CHECK(parse_messages_request(body.dump(), limits()).request.sampling.temperature == 1.0);
+    body["temperature"] = 1.01;
+    CHECK(refusal(body).param == "temperature");
+    CHECK(refusal(body).message == "temperature must be a number from 0 to 1");
+}
+
+TEST_CASE("a failed tool says so even if it said nothing") {
+    const auto result = [](json content) {
+        return messages_of(user(json::array({{{"type", "tool_result"},
+                                              {"tool_use_id", "toolu_1"},
+                                              {"is_error", true},
+                                              {"content", std::move(content)}}})))[0]["content"];
+    };
+    CHECK(result("no such file") == "Error: no such file");
+    const std::string silent = "Error: the tool failed and said nothing about it.";
+    CHECK(result("") == silent);
+    CHECK(result(nullptr) == silent);
+    CHECK(result(json::array()) == silent);
+}
+
+TEST_CASE("a search result is its title, source and texts") {
+    const json block = {{"type", "search_result"},
+                        {"title", "Trango"},
+                        {"source", "https://example.org/t"},
+                        {"content", json::array({{{"type", "text"}, {"text", "6,286 m"}},
+                                                 {{"type", "text"}, {"text", "granite"}}})},
+                        {"citations", {{"enabled", true}}}};
+    const std::string text = "Trango\nhttps://example.org/t\n6,286 m\ngranite\n";
+    const json question = {{"type", "text"}, {"text", "How high?"}};
+    CHECK(messages_of(user(json::array({question, block, question})))[0]["content"] ==
+          "How high?\n" + text + "How high?");
+    CHECK(messages_of(user(json::array(
+              {{{"type", "tool_result"},
+                {"tool_use_id", "toolu_1"},
+                {"content", json::array({block, block})}}})))[0]["content"] == text + text);
+    json wrong = block;
+    wrong["content"] = "text";
+    CHECK(refusal(user(json::array({wrong}))).param == "messages[0].content[0].content");
+}
+
+TEST_CASE("messages of which nothing is left are left out, all of them are refused") {
+    const json skipped = json::array({{{"type", "server_tool_use"}, {"id", "s"}}});
+    const json thinking = json::array({{{"type", "redacted_thinking"}, {"data", "x"}}});
+    json body = user(skipped);
+    body["system"] = "Be brief.";
+    CHECK(refusal(body).param == "messages");
+    body["messages"].push_back({{"role", "assistant"}, {"content", thinking}});
+    CHECK(refusal(body).param == "messages");
+    CHECK(refusal(body).message == "messages has no content that this model reads");
+    body["messages"].push_back({{"role", "user"}, {"content", "hi"}});
+    const json messages = messages_of(body);
+    REQUIRE(messages.size() == 2);
+    CHECK(messages[0]["role"] == "system");
+    CHECK(messages[1] == json({{"role", "user"}, {"content", "hi"}}));
+}
+
+TEST_CASE("the billing header goes from every system text, and nothing else with it") {
+    const std::string header = "x-anthropic-billing-header: cc_version=2.1; cch=0f1e2;";
+    json body = user("hi");
+    body["messages"].push_back({{"role", "system"}, {"content", header}});
+    body["messages"].push_back({{"role", "system"}, {"content", header + "\nAgents: none."}});
+    body["messages"].push_back({{"role", "system"},
+                                {"content", json::array({{{"type", "text"}, {"text", header}},
+                                                         {{"type", "text"}, {"text", "Go."}}})}});
+    body["messages"].push_back({{"role", "user"}, {"content", header}});
+    body["system"] = header + "\nYou are Kimi.";
+    const json messages = messages_of(body);
+    REQUIRE(messages.size() == 5);
+    CHECK(messages[0]["content"] == "You are Kimi.");
+    CHECK(messages[2]["content"] == "Agents: none.");
+    CHECK(messages[3]["content"] == "Go.");
+    CHECK(messages[4]["content"] == header);  // the user's own words
 }

@@ -173,12 +173,23 @@ TEST_CASE("a stop text is named in stream and reply") {
     CHECK(replay(sse) == body);
 }
 
-TEST_CASE("arguments that are no object become an empty input") {
-    for (const char* arguments : {R"({"a": )", "[1]", "\"text\"", "{} trailing", "\xff"}) {
-        CAPTURE(arguments);
-        MessagesWriter messages = writer();
-        messages.add(0, finished(FinishReason::stop, call_parts(0, "f", arguments)));
-        CHECK(Json::parse(messages.body()).at("content")[0].at("input") == Json::object());
+TEST_CASE("arguments that are no object of sane depth become an empty input, streamed or whole") {
+    for (const std::string& arguments :
+         {std::string(R"({"a": )"), std::string("[1]"), std::string("\"text\""),
+          std::string("{} trailing"), std::string("\xff"), std::string(R"({"a": "say "hi""})"),
+          std::string(200'000, '['),
+          R"({"a":)" + std::string(200'000, '[') + std::string(200'000, ']') + "}"}) {
+        CAPTURE(arguments.substr(0, 40));
+        for (const bool is_complete : {true, false}) {
+            MessagesWriter messages = writer();
+            std::string sse = messages.open();
+            sse += messages.add(0, events_with(call_parts(0, "f", arguments, is_complete)));
+            sse += messages.add(0, finished(FinishReason::length));
+            sse += messages.close();
+            const Json body = Json::parse(messages.body());
+            CHECK(body.at("content")[0].at("input") == Json::object());
+            CHECK(replay(sse) == body);
+        }
     }
 }
 
@@ -228,7 +239,8 @@ TEST_CASE("silence inside a call is filled with an empty delta of that call") {
     std::vector<AnswerPart> parts = call_parts(0, "f", "{\"a\":");
     parts.pop_back();
     messages.add(0, events_with(parts));
-    const std::vector<Json> events = events_of(messages.heartbeat(200.0));
+    // Arguments are held back while they come, so no wait is too short.
+    const std::vector<Json> events = events_of(messages.heartbeat(0.0));
     REQUIRE(events.size() == 2);
     CHECK(events[1].at("delta") == Json({{"type", "input_json_delta"}, {"partial_json", ""}}));
 }

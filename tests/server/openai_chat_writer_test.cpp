@@ -91,7 +91,7 @@ TEST_CASE("a stream is role, content, finish, usage and DONE") {
     request.system_fingerprint = "fp_1";
     ChatWriter writer = writer_of(request);
     std::string stream = writer.open();
-    stream += writer.add(0, events_of_parts({content("Hel"), content("lo")}));
+    stream += writer.add(0, events_of_parts({content("Hello")}));
     stream += writer.add(0, finished());
     stream += writer.close();
     const std::vector<Json> chunks = chunks_of(stream);

@@ -127,7 +127,6 @@ TEST_CASE("a partial last message is continued") {
     const ApiRequest request =
         parse(R"([{"role": "assistant", "content": "Once", "partial": true}])");
     CHECK(request.continues_last);
-    CHECK(!request.add_generation_prompt);
     CHECK(!parse(R"([{"role": "assistant", "content": "Once"}])").continues_last);
     CHECK(!parse(R"([{"role": "assistant", "content": "x", "partial": true},
                      {"role": "user", "content": "y"}])")
