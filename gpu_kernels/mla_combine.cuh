@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu_kernels/kernels.h"
-#include "gpu_kernels/mla_decode.cuh"
+#include "gpu_kernels/mla_decode_tile.cuh"
 #include "gpu_kernels/reduce.cuh"
 #include "gpu_kernels/simt/simt.h"
 
