@@ -60,6 +60,7 @@ asio::awaitable<bool> HttpSession::serve_one() {
     request_.over_unix = ends_.over_unix;
     request_.peer = ends_.peer;
     request_.local_host = ends_.local_host;
+    request_.body_share = BodyShare(service_.bodies);
     if (!co_await wait_for_request()) co_return false;
     is_first_ = false;
     request_.id = service_.next_request_id();
