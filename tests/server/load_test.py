@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What many clients at once leave behind in `baltoro serve`, and what happens at its limits. On a small random model.
-Usage: load_test.py BALTORO"""
+Usage: load_test.py BALTORO [SANITIZER]
+
+Under a sanitizer memory is not looked at: its allocator keeps what was freed."""
 
 import concurrent.futures
 import json
@@ -19,6 +21,7 @@ from running_server import RunningServer
 from slow_clients import SlowClients, allow_open_files
 
 BALTORO = sys.argv[1]
+LOOKS_AT_MEMORY = sys.argv[2:] in ([], ["none"])
 N_SLOW = 1000
 HEAD_TIME_S, BODY_TIME_S = 10, 30  # the server's
 
@@ -98,7 +101,8 @@ class Load(unittest.TestCase):
             round_of_64()
             growth.append(process.rss_kb() - rss_kb)
         self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
-        self.assertLessEqual(growth[-1], ALLOWED_RSS_KB, growth)
+        if LOOKS_AT_MEMORY:
+            self.assertLessEqual(growth[-1], ALLOWED_RSS_KB, growth)
         server.stop()
 
     def test_1000_connections_that_come_and_go_leave_nothing(self):
@@ -115,7 +119,8 @@ class Load(unittest.TestCase):
             self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
             sizes.append(process.rss_kb())
         # The first rounds leave what the allocator keeps for the next.
-        self.assertLessEqual(sizes[-1] - sizes[1], ALLOWED_RSS_KB, sizes)
+        if LOOKS_AT_MEMORY:
+            self.assertLessEqual(sizes[-1] - sizes[1], ALLOWED_RSS_KB, sizes)
         server.stop()
 
     def test_1000_slow_connections_hinder_nobody_and_end_at_their_time_outs(self):
