@@ -32,6 +32,9 @@ class AnswerText {
     // Whether the next token is content: neither reasoning nor part of a tool call.
     bool is_content() const noexcept { return !is_reasoning_ && !is_in_call_; }
 
+    // The tool of whose arguments the next token is part; empty if it is not.
+    std::string_view open_tool() const noexcept { return parser_.open_function(); }
+
     const std::string& stop_text() const noexcept { return stop_texts_.met(); }
     int n_reasoning_tokens() const noexcept { return n_reasoning_tokens_; }
 

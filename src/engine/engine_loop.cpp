@@ -154,16 +154,16 @@ void EngineLoop::continue_answer(Answer& answer, std::span<const float> logits) 
     const bool may_stop =
         request.grammar != nullptr || (!request.ignore_eos && n_before >= request.min_tokens);
     const bool is_forced = answer.takes_forced();
-    const std::int32_t id = is_forced
-                                ? request.forced[static_cast<std::size_t>(n_before)]
-                                : answer.drawer->draw(logits, may_stop, answer.text.is_content());
+    const TokenPlace place{answer.text.is_content(), answer.text.open_tool()};
+    const std::int32_t id = is_forced ? request.forced[static_cast<std::size_t>(n_before)]
+                                      : answer.drawer->draw(logits, may_stop, place);
     note_token(answer);
     if (may_stop && std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end())
         return finish(answer, FinishReason::stop);
 
     if (request.n_top_logprobs >= 0 && !is_forced)
         answer.events.logprobs.push_back(answer.drawer->logprob_of(id, request.n_top_logprobs));
-    answer.drawer->accept(id, answer.text.is_content());
+    answer.drawer->accept(id);
     answer.usage.completion_tokens++;
     metrics_.generation_tokens_total++;
     answer.has_events = true;

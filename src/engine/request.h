@@ -18,6 +18,12 @@ enum class AnswerKind : std::uint8_t {
     text,  // everything is content; special tokens are left out
 };
 
+// A tool whose calls' arguments follow its schema.
+struct StrictTool {
+    std::string name;
+    std::shared_ptr<const TokenGrammar> arguments;  // its stop is the end of a call
+};
+
 // One answer to be written, in terms that every dialect shares. Plain data; the engine takes it
 // over.
 struct Request {
@@ -33,7 +39,8 @@ struct Request {
     int n_top_logprobs = -1;               // -1: none; 0: of the drawn token only
     AnswerKind kind = AnswerKind::chat;
     AnswerFormat format;
-    std::shared_ptr<const TokenGrammar> grammar;  // may be null; shared by equal requests
+    std::shared_ptr<const TokenGrammar> grammar;  // of the content; may be null
+    std::vector<StrictTool> strict_tools;
 };
 
 }  // namespace baltoro

@@ -1,5 +1,7 @@
 #include "engine/token_drawer.h"
 
+#include <algorithm>
+
 namespace baltoro {
 
 TokenDrawer::TokenDrawer(int vocab_size, std::span<const std::int32_t> stop_ids)
@@ -8,17 +10,39 @@ TokenDrawer::TokenDrawer(int vocab_size, std::span<const std::int32_t> stop_ids)
       mask_(static_cast<std::size_t>(vocab_size)) {}
 
 void TokenDrawer::start(const Request& request, std::span<const std::int32_t> prompt) {
-    grammar_ =
+    content_ =
         request.grammar != nullptr ? std::make_unique<GrammarState>(request.grammar) : nullptr;
+    strict_tools_ = request.strict_tools;
+    called_ = nullptr;
+    call_ = nullptr;
+    grammar_ = nullptr;
     banned_ids_ = request.banned_ids;
     sampler_.reset(request.sampling);
     sampler_.note_prompt(prompt);
 }
 
-std::int32_t TokenDrawer::draw(std::span<const float> logits, bool may_stop, bool is_content) {
-    const bool has_grammar = grammar_ != nullptr && is_content;
-    if (may_stop && banned_ids_.empty() && !has_grammar) return sampler_.draw(logits);
-    if (has_grammar)
+GrammarState* TokenDrawer::grammar_at(const TokenPlace& place) {
+    if (place.is_content) return content_.get();
+    if (place.tool.empty()) return nullptr;
+    const auto tool =
+        std::find_if(strict_tools_.begin(), strict_tools_.end(),
+                     [&](const StrictTool& strict) { return strict.name == place.tool; });
+    if (tool == strict_tools_.end()) return nullptr;
+    if (&*tool != called_) {
+        call_ = std::make_unique<GrammarState>(tool->arguments);
+        called_ = &*tool;
+    } else if (grammar_ != call_.get()) {
+        call_->restart();  // another call: its markers and its id came in between
+    }
+    return call_.get();
+}
+
+std::int32_t TokenDrawer::draw(std::span<const float> logits,
+                               bool may_stop,
+                               const TokenPlace& place) {
+    grammar_ = grammar_at(place);
+    if (may_stop && banned_ids_.empty() && grammar_ == nullptr) return sampler_.draw(logits);
+    if (grammar_ != nullptr)
         grammar_->fill(mask_);
     else
         mask_.allow_all();
@@ -27,9 +51,9 @@ std::int32_t TokenDrawer::draw(std::span<const float> logits, bool may_stop, boo
     return sampler_.draw(logits, &mask_);
 }
 
-void TokenDrawer::accept(std::int32_t id, bool is_content) noexcept {
+void TokenDrawer::accept(std::int32_t id) noexcept {
     sampler_.accept(id);
-    if (grammar_ != nullptr && is_content) grammar_->accept(id);
+    if (grammar_ != nullptr) grammar_->accept(id);
 }
 
 TokenLogprob TokenDrawer::logprob_of(std::int32_t id, int n_top) {

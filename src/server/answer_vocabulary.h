@@ -20,12 +20,20 @@ class AnswerVocabulary {
 
     const std::shared_ptr<const TokenTrie>& trie();
 
+    // The same for arguments of tool calls, where the end of the call is what stops. Null if the
+    // tokenizer has no such marker.
+    const std::shared_ptr<const TokenTrie>& call_trie();
+
   private:
+    std::shared_ptr<const TokenTrie> trie_with(const std::vector<int>& stop_ids) const;
+
     const Tokenizer& tokenizer_;
     int vocab_size_;
     std::vector<int> stop_ids_;
     std::once_flag is_made_;
     std::shared_ptr<const TokenTrie> trie_;
+    std::once_flag is_call_made_;
+    std::shared_ptr<const TokenTrie> call_trie_;
 };
 
 }  // namespace baltoro::server

@@ -24,7 +24,8 @@ struct ApiRequest {
     int n_past_calls = 0;  // tool calls in the messages; the answer's ids count on from there
     enum class Calls : std::uint8_t { automatic, none, required };
     Calls calls = Calls::automatic;
-    std::string forced_tool;      // with required: the one to call, or empty for any
+    std::string forced_tool;                // with required: the one to call, or empty for any
+    std::vector<std::string> strict_tools;  // names; their calls must follow the tools' schemas
     std::string response_schema;  // JSON schema that the content must follow; "{}": any object
 
     // Sampling, limits, stop and format; prompt and forced are empty. format.tools are those that

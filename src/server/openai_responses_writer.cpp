@@ -1,6 +1,9 @@
 #include "server/openai_responses_writer.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "server/call_arguments.h"
@@ -17,14 +20,15 @@ std::string joined(std::string first, std::string_view second) {
 }
 
 // The Responses API has tools flat: {type, name, description, parameters, strict}.
-Json flat_tools(const std::string& tools_json) {
+Json flat_tools(const ApiRequest& request) {
     Json tools = Json::array();
-    if (tools_json.empty()) return tools;
-    for (const Json& tool : Json::parse(tools_json)) {
+    if (request.tools_json.empty()) return tools;
+    const std::vector<std::string>& strict = request.strict_tools;
+    for (const Json& tool : Json::parse(request.tools_json)) {
         Json flat = {{"type", "function"}};
         flat.update(tool.at("function"));
         if (!flat.contains("parameters")) flat["parameters"] = nullptr;
-        if (!flat.contains("strict")) flat["strict"] = false;
+        flat["strict"] = std::find(strict.begin(), strict.end(), flat["name"]) != strict.end();
         tools.push_back(std::move(flat));
     }
     return tools;
@@ -55,7 +59,7 @@ Json text_format(const ApiRequest& request) {
 std::string settings_of(const ApiRequest& request) {
     const Request& r = request.request;
     return json_text({{"instructions", nullptr},
-                      {"tools", flat_tools(request.tools_json)},
+                      {"tools", flat_tools(request)},
                       {"tool_choice", tool_choice(request)},
                       {"parallel_tool_calls", !r.one_call_only},
                       {"temperature", r.sampling.temperature},

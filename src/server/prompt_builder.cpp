@@ -72,6 +72,28 @@ void set_grammar(const ServedModel& model, ApiRequest& api) {
     api.request.grammar = *grammar;
 }
 
+// Compiling takes time on a thread that serves others, so all schemas together are bounded.
+void set_strict_tools(const ServedModel& model, ApiRequest& api) {
+    if (api.strict_tools.empty() || api.calls == ApiRequest::Calls::none) return;
+    const auto& vocabulary = model.vocabulary.call_trie();
+    if (vocabulary == nullptr) return;
+    std::size_t n_states = 0;
+    for (const DeclaredTool& tool : api.request.format.tools) {
+        const auto& names = api.strict_tools;
+        if (std::find(names.begin(), names.end(), tool.name) == names.end()) continue;
+        const std::string& schema = tool.parameters_json;
+        const auto grammar = compile_schema(schema.empty() ? "{}" : schema, vocabulary);
+        if (!grammar)
+            refuse("tools", fmt::format("tools has a strict function whose schema cannot be "
+                                        "followed: {}",
+                                        grammar.error()));
+        n_states += grammar.value()->grammar().n_states();
+        if (n_states > GrammarBuilder::kMaxStates)
+            refuse("tools", "tools has strict functions whose schemas are too large together");
+        api.request.strict_tools.push_back({tool.name, *grammar});
+    }
+}
+
 }  // namespace
 
 PromptTooLong::PromptTooLong(int context_size, int prompt_tokens)
@@ -112,6 +134,7 @@ std::vector<std::vector<std::int32_t>> build_prompts(const ServedModel& model,
 std::vector<Request> build_requests(const ServedModel& model, ApiRequest& api) {
     set_format(model, api);
     set_grammar(model, api);
+    set_strict_tools(model, api);
     std::vector<Request> requests;
     for (std::vector<std::int32_t>& prompt : build_prompts(model, api)) {
         check_length(model, prompt);

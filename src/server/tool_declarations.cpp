@@ -44,7 +44,7 @@ void ToolDeclarations::add(const Fields& function, std::string_view parameters_k
         shown["parameters"] = parameters->json();
         tool.parameters_json = json_text(parameters->json());
     }
-    (void)function.boolean("strict");  // accepted, and changes nothing
+    if (function.boolean("strict").value_or(false)) request_.strict_tools.push_back(tool.name);
     shown_.push_back({{"type", "function"}, {"function", std::move(shown)}});
     request_.request.format.tools.push_back(std::move(tool));
 }

@@ -19,7 +19,7 @@ class ToolDeclarations {
   public:
     explicit ToolDeclarations(ApiRequest& request) : request_(request) {}
 
-    // {name, description, PARAMETERS_KEY: schema}.
+    // {name, description, PARAMETERS_KEY: schema, strict}.
     void add(const Fields& function, std::string_view parameters_key);
 
     // The name, if it was declared.

@@ -149,8 +149,10 @@ void AnswerParser::begin_arguments(std::vector<AnswerPart>& parts) {
     spaces_.clear();
     id_ = std::string(trimmed(id_));
     report_ = Report::nothing;
+    function_.clear();
     if (format_.drops_calls) return;
     const std::string_view name = function_named_by(id_);
+    function_ = name;
     if (!name.empty()) {
         report_ = Report::streamed;
         report_begin(name, parts);

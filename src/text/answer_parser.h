@@ -64,6 +64,12 @@ class AnswerParser {
     // The answer is over: gives out what was held back; an open call reports what it has.
     void finish(std::vector<AnswerPart>& parts);
 
+    // The function whose arguments are being written; empty elsewhere, and for a call whose id
+    // names none.
+    std::string_view open_function() const noexcept {
+        return state_ == State::call_arguments ? std::string_view(function_) : std::string_view();
+    }
+
     // Calls that the model has closed so far.
     int n_complete_calls() const noexcept { return n_complete_calls_; }
 
@@ -98,6 +104,7 @@ class AnswerParser {
     bool is_in_section_ = false;
     bool has_arguments_ = false;  // more than white space has come
     std::string id_;
+    std::string function_;  // of the latest call
     std::string held_arguments_;
     std::string spaces_;  // held back: they count only if more text follows
     int n_calls_ = 0;     // reported

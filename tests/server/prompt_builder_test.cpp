@@ -1,6 +1,7 @@
 #include "server/prompt_builder.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -9,6 +10,7 @@
 #include "server/answer_vocabulary.h"
 #include "tests/model/loaded_model.h"
 #include "tests/server/chat_fixture.h"
+#include "tests/server/refusal.h"
 #include "tests/text/tokenizer_fixture.h"
 
 using namespace baltoro;
@@ -44,13 +46,19 @@ struct Server {
         return text;
     }
 
-    // Prompt and forced beginning of the only answer.
-    std::string beginning(ChatFormat format, ApiRequest api) {
+    // The only request.
+    Request request(ChatFormat format, ApiRequest api) {
         ServedModel model{engine, tokenizer, vocabulary, format, chat_limits()};
         model.limits.has_reasoning = true;
-        const std::vector<Request> requests = build_requests(model, api);
+        std::vector<Request> requests = build_requests(model, api);
         REQUIRE(requests.size() == 1);
-        return text(requests[0].prompt) + text(requests[0].forced);
+        return std::move(requests[0]);
+    }
+
+    // Prompt and forced beginning of the only answer.
+    std::string beginning(ChatFormat format, const ApiRequest& api) {
+        const Request made = request(format, api);
+        return text(made.prompt) + text(made.forced);
     }
 };
 
@@ -93,4 +101,31 @@ TEST_CASE("a message that goes on ends the prompt without an end of turn") {
     ApiRequest api = forced_request(true, true);
     api.calls = ApiRequest::Calls::automatic;
     CHECK(server.beginning(ChatFormat::k2_instruct, api).ends_with("<|im_middle|>Once"));
+}
+
+TEST_CASE("strict tools that may be called bring their grammars") {
+    Server server;
+    ApiRequest api = forced_request(true, false);
+    api.request.format.tools = {{"f", R"({"type": "object"})"}, {"g", ""}, {"h", "{}"}};
+    api.strict_tools = {"f", "h", "not allowed now"};
+    const Request request = server.request(ChatFormat::k2_instruct, api);
+    REQUIRE(request.strict_tools.size() == 2);
+    CHECK(request.strict_tools[0].name == "f");
+    CHECK(request.strict_tools[1].name == "h");
+    CHECK(request.strict_tools[1].arguments != nullptr);
+
+    api.calls = ApiRequest::Calls::none;
+    CHECK(server.request(ChatFormat::k2_instruct, api).strict_tools.empty());
+}
+
+TEST_CASE("a strict tool whose schema cannot be followed is refused") {
+    Server server;
+    ApiRequest api = forced_request(true, false);
+    api.request.format.tools = {{"f", R"({"type": "object", "not": {}})"}};
+    CHECK(server.request(ChatFormat::k2_instruct, api).strict_tools.empty());
+    api.strict_tools = {"f"};
+    const ApiError error = refusal_of([&] { return server.request(ChatFormat::k2_instruct, api); });
+    CHECK(error.status == 400);
+    CHECK(error.param == "tools");
+    CHECK(error.message.find("not") != std::string::npos);
 }
