@@ -1,7 +1,6 @@
 #include "server/http_types.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace baltoro::server {
 namespace {
@@ -28,11 +27,6 @@ std::size_t HttpRequest::n_headers(std::string_view name) const noexcept {
     return std::count_if(headers.begin(), headers.end(), [name](const HttpHeader& header) {
         return equal_ignoring_case(header.name, name);
     });
-}
-
-void HttpRequest::drop_body() noexcept {
-    std::exchange(body, std::string());
-    body_share.release();
 }
 
 }  // namespace baltoro::server
