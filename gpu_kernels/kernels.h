@@ -202,7 +202,8 @@ struct ResidentDown {
 };
 
 // The k largest logits of every row, best first, ties to the lower index; NaN counts as -infinity.
-//   logits f32 [n_rows, n]    ids int32 [n_rows, k], values f32 [n_rows, k]; k <= 64
+//   logits f32 [n_rows, n]    ids int32 [n_rows, k], values f32 [n_rows, k]; k <= 64, k <= n
+// Row independence: yes.
 struct LargestLogits {
     const float* logits;
     int n_rows;
