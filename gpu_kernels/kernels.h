@@ -80,6 +80,7 @@ struct GatedRowProduct {
 };
 
 // dst[i, j] = bf16(w[i, j] * scale), for w in fp8_block or f32.     dst bf16 [n, k]
+//   n k < 2^35
 struct Dequantise {
     Weight w;
     bf16_t* dst;

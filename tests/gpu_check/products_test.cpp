@@ -163,6 +163,16 @@ TEST_CASE("dequantise gives the nearest bf16 of every weight times its scale") {
     }
 }
 
+TEST_CASE("dequantise takes more rows than a grid has in its second dimension") {
+    const CheckDevice& device = check_devices().front();
+    constexpr int n = 65537;
+    const WeightCase w(device, WeightFormat::fp8_block, n, 16, Fill::all_codes, 1);
+    const DeviceArray<bf16_t> dst(device, area(n, 16));
+    device.kernels().dequantise(device.stream(), {w.view(), dst.data()});
+    const std::vector<bf16_t> out = dst.download();
+    CHECK(out.back() == bf16_from_float(static_cast<float>(w.at(n - 1, 15))));
+}
+
 struct PanelCase {
     int n_rows;
     int n;
