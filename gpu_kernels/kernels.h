@@ -89,7 +89,7 @@ struct Dequantise {
 // dst[r, i] (+)= sum_j x[r, j] w[i, j] for many rows, on tensor cores.
 //   w    bf16 [n, k], k a multiple of 8;   x  bf16 [n_rows, k]
 //   dst  f32 or, if dst_bf16 is given, bf16 [n_rows, n]; accumulate only with f32
-// Any n and n_rows.
+// Any n up to 65535 * 128, any n_rows. Row independence: yes.
 struct PanelProduct {
     const bf16_t* w;
     const bf16_t* x;

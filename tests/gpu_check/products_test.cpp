@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "tests/gpu_check/check_device.h"
@@ -225,7 +226,34 @@ TEST_CASE("panel_product multiplies ragged panels, into f32 or bf16") {
         check_panel(device, {33, 130, 72, false, true});
         check_panel(device, {64, 128, 256, true, false});
         check_panel(device, {130, 139, 168, false, false});
+        check_panel(device, {17, 139, 24, false, true});
+        check_panel(device, {65, 142, 64, false, true});
         check_panel(device, {129, 3, 40, true, false});
+    }
+}
+
+// Prefill counts on it: a prompt may be cut into chunks of any length.
+TEST_CASE("a row of panel_product has the same bits whatever is computed with it") {
+    for (const CheckDevice& device : check_devices()) {
+        CAPTURE(device.name);
+        constexpr int kRows = 130;
+        constexpr int n = 18;
+        constexpr int k = 328;
+        const WeightCase w(device, WeightFormat::bf16, n, k, Fill::normal, 1);
+        const auto* weights = static_cast<const bf16_t*>(w.view().data);
+        const DeviceArray<bf16_t> x(device, random_bf16(area(kRows, k), 2));
+        const DeviceArray<float> all(device, area(kRows, n));
+        device.kernels().panel_product(
+            device.stream(), {weights, x.data(), n, k, kRows, all.data(), nullptr, false});
+        const std::vector<float> expected = all.download();
+        for (const auto& [first, n_rows] : {std::pair<int, int>{0, 1}, {37, 64}, {60, 70}}) {
+            CAPTURE(first);
+            const DeviceArray<float> part(device, area(n_rows, n));
+            device.kernels().panel_product(device.stream(), {weights, x.data() + first * k, n, k,
+                                                             n_rows, part.data(), nullptr, false});
+            const std::vector<float> out = part.download();
+            CHECK(std::equal(out.begin(), out.end(), expected.begin() + first * n));
+        }
     }
 }
 
