@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tests/gpu_check/check_device.h"
 #include "tests/gpu_check/random_values.h"
@@ -141,7 +142,10 @@ TEST_CASE("gated_row_product is silu(gate x) (up x)") {
 
 TEST_CASE("dequantise gives the nearest bf16 of every weight times its scale") {
     for (const CheckDevice& device : check_devices()) {
-        for (const auto& [n, k] : {std::pair<int, int>{131, 272}, {3, 4096}, {5, 37}}) {
+        for (const std::pair<int, int>& shape :
+             {std::pair<int, int>{131, 272}, {3, 4096}, {5, 37}}) {
+            const int n = shape.first;
+            const int k = shape.second;
             for (const WeightFormat format : {WeightFormat::fp8_block, WeightFormat::f32}) {
                 CAPTURE(device.name);
                 CAPTURE(k);
@@ -246,7 +250,9 @@ TEST_CASE("a row of panel_product has the same bits whatever is computed with it
         device.kernels().panel_product(
             device.stream(), {weights, x.data(), n, k, kRows, all.data(), nullptr, false});
         const std::vector<float> expected = all.download();
-        for (const auto& [first, n_rows] : {std::pair<int, int>{0, 1}, {37, 64}, {60, 70}}) {
+        for (const std::pair<int, int>& part_of : {std::pair<int, int>{0, 1}, {37, 64}, {60, 70}}) {
+            const int first = part_of.first;
+            const int n_rows = part_of.second;
             CAPTURE(first);
             const DeviceArray<float> part(device, area(n_rows, n));
             device.kernels().panel_product(device.stream(), {weights, x.data() + first * k, n, k,
