@@ -13,14 +13,16 @@ __device__ float weight_at(const Weight& w, int64_t i) {
     return simt::f32x4_from_e4m3x4(static_cast<const uint8_t*>(w.data)[i]).x;
 }
 
-// Grid: x covers a row by 256 threads of 16 weights, y is the row. Rows whose length is not a
-// multiple of 16 are taken one by one.
+// Grid: one thread of a block of 256 for 16 weights, row after row, so that narrow matrices keep
+// all threads busy. Rows whose length is not a multiple of 16 are taken one by one.
 template <WeightFormat kFormat>
 __global__ void dequantise(Dequantise args) {
-    const int j = static_cast<int>(blockIdx.x * kElementThreads + threadIdx.x) * kLoadWeights;
-    if (j >= args.w.k) return;
-    const int64_t row = blockIdx.y;
-    const int64_t at = row * args.w.k + j;
+    const uint32_t per_row = static_cast<uint32_t>((args.w.k + kLoadWeights - 1) / kLoadWeights);
+    const uint32_t idx = blockIdx.x * kElementThreads + threadIdx.x;
+    const int row = static_cast<int>(idx / per_row);
+    const int j = static_cast<int>(idx % per_row) * kLoadWeights;
+    if (row >= args.w.n) return;
+    const int64_t at = static_cast<int64_t>(row) * args.w.k + j;
     float scale = 1.0f;
     if (args.w.scale != nullptr) {
         const int blocks = (args.w.k + kScaleBlock - 1) / kScaleBlock;
@@ -45,9 +47,8 @@ __global__ void dequantise(Dequantise args) {
 
 void launch_dequantise(simt::Stream* stream, const Dequantise& args) {
     if (args.w.n == 0 || args.w.k == 0) return;
-    const simt::Shape shape{
-        {blocks_for((args.w.k + kLoadWeights - 1) / kLoadWeights), static_cast<uint32_t>(args.w.n)},
-        {kElementThreads}};
+    const int64_t per_row = (args.w.k + kLoadWeights - 1) / kLoadWeights;
+    const simt::Shape shape{{blocks_for(per_row * args.w.n)}, {kElementThreads}};
     if (args.w.format == WeightFormat::f32)
         simt::launch<simt::NoShared>(stream, shape, dequantise<WeightFormat::f32>, args);
     else

@@ -16,11 +16,11 @@ __device__ float silu(float x) {
     return x / (1.0f + expf(-x));
 }
 
-// Grid: x covers a row's elements by 256 threads, y is the row.
+// Grid: x is the row, y covers its elements by 256 threads.
 __global__ void embed(Embed args) {
-    const int i = static_cast<int>(blockIdx.x * kElementThreads + threadIdx.x);
+    const int i = static_cast<int>(blockIdx.y * kElementThreads + threadIdx.x);
     if (i >= args.table.k) return;
-    const int64_t row = blockIdx.y;
+    const int64_t row = blockIdx.x;
     const int64_t src = static_cast<int64_t>(args.ids[row]) * args.table.k + i;
     args.dst[row * args.table.k + i] =
         args.table.format == WeightFormat::f32
@@ -31,7 +31,7 @@ __global__ void embed(Embed args) {
 void launch_embed(simt::Stream* stream, const Embed& args) {
     if (args.n_rows == 0) return;
     simt::launch<simt::NoShared>(
-        stream, {{blocks_for(args.table.k), static_cast<uint32_t>(args.n_rows)}, {kElementThreads}},
+        stream, {{static_cast<uint32_t>(args.n_rows), blocks_for(args.table.k)}, {kElementThreads}},
         embed, args);
 }
 

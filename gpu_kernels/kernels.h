@@ -80,6 +80,7 @@ struct GatedRowProduct {
 };
 
 // dst[i, j] = bf16(w[i, j] * scale), for w in fp8_block or f32.     dst bf16 [n, k]
+//   n k < 2^35
 struct Dequantise {
     Weight w;
     bf16_t* dst;
@@ -88,7 +89,7 @@ struct Dequantise {
 // dst[r, i] (+)= sum_j x[r, j] w[i, j] for many rows, on tensor cores.
 //   w    bf16 [n, k], k a multiple of 8;   x  bf16 [n_rows, k]
 //   dst  f32 or, if dst_bf16 is given, bf16 [n_rows, n]; accumulate only with f32
-// Any n and n_rows.
+// Any n up to 65535 * 128, any n_rows. Row independence: yes.
 struct PanelProduct {
     const bf16_t* w;
     const bf16_t* x;
@@ -202,7 +203,8 @@ struct ResidentDown {
 };
 
 // The k largest logits of every row, best first, ties to the lower index; NaN counts as -infinity.
-//   logits f32 [n_rows, n]    ids int32 [n_rows, k], values f32 [n_rows, k]; k <= 64
+//   logits f32 [n_rows, n]    ids int32 [n_rows, k], values f32 [n_rows, k]; k <= 64, k <= n
+// Row independence: yes.
 struct LargestLogits {
     const float* logits;
     int n_rows;

@@ -45,21 +45,34 @@ __device__ void copy_panel(PanelRow* dst, const bf16_t* src, int first, int n, i
     }
 }
 
+// dst[row, column] and the next.
 __device__ void store_two(const PanelProduct& args, int row, int column, float a, float b) {
     if (row >= args.n_rows || column >= args.n) return;
     const int64_t at = static_cast<int64_t>(row) * args.n + column;
-    const bool has_second = column + 1 < args.n;
-    if (args.dst_bf16 != nullptr) {
-        args.dst_bf16[at] = simt::bf16_from_f32(a);
-        if (has_second) args.dst_bf16[at + 1] = simt::bf16_from_f32(b);
+    if (args.n % 2 == 0) {
+        if (args.dst_bf16 != nullptr) {
+            *reinterpret_cast<uint32_t*>(args.dst_bf16 + at) = simt::bf16x2_from_f32(a, b);
+            return;
+        }
+        simt::F32x2* dst = reinterpret_cast<simt::F32x2*>(args.dst + at);
+        const simt::F32x2 before = args.accumulate ? *dst : simt::F32x2{0.0f, 0.0f};
+        *dst = {before.x + a, before.y + b};
         return;
     }
-    args.dst[at] = args.accumulate ? args.dst[at] + a : a;
-    if (has_second) args.dst[at + 1] = args.accumulate ? args.dst[at + 1] + b : b;
+    const float sums[2] = {a, b};
+    for (int i = 0; i < 2 && column + i < args.n; i++) {
+        if (args.dst_bf16 != nullptr)
+            args.dst_bf16[at + i] = simt::bf16_from_f32(sums[i]);
+        else
+            args.dst[at + i] = (args.accumulate ? args.dst[at + i] : 0.0f) + sums[i];
+    }
 }
 
-// Grid: x takes 128 weight rows, y takes kPanelRows rows of x. Block: 8 warps, 2 over the rows x 4
-// over the weights; each multiplies kPanelRows / 2 x 32 in tiles of 16 x 8. Phases, per stage of
+// Grid: x takes kPanelRows rows of x, y takes 128 weight rows: the blocks that run at one time then
+// share their weights, which are expected to come from memory once and x, much smaller, from the
+// second-level cache. Block: 8 warps, 2 over the rows x 4 over the weights; each multiplies
+// kPanelRows / 2 x 32 in tiles of 16 x 8. k is taken in the same order by every tile, so a row's
+// bits do not depend on n_rows. Phases, per stage of
 // 32 k: wait for its copies, barrier, start the copies three stages ahead into the place that all
 // have left, products.
 template <int kPanelRows>
@@ -67,8 +80,8 @@ __global__ void __launch_bounds__(kPanelThreads) panel_product(PanelProduct args
     constexpr int kRowTiles = kPanelRows / 2 / 16;
     constexpr int kColumnTiles = 4;
     PanelShared<kPanelRows>& shared = simt::shared<PanelShared<kPanelRows>>();
-    const int first_row = static_cast<int>(blockIdx.y) * kPanelRows;
-    const int first_weight = static_cast<int>(blockIdx.x) * kPanelWeights;
+    const int first_row = static_cast<int>(blockIdx.x) * kPanelRows;
+    const int first_weight = static_cast<int>(blockIdx.y) * kPanelWeights;
     const int lane = static_cast<int>(threadIdx.x % 32);
     const int warp = static_cast<int>(threadIdx.x / 32);
     const int warp_row = warp % 2 * (kPanelRows / 2);
@@ -130,8 +143,8 @@ __global__ void __launch_bounds__(kPanelThreads) panel_product(PanelProduct args
 
 template <int kPanelRows>
 void launch_panel_of(simt::Stream* stream, const PanelProduct& args) {
-    const simt::Shape shape{{static_cast<uint32_t>((args.n + kPanelWeights - 1) / kPanelWeights),
-                             static_cast<uint32_t>((args.n_rows + kPanelRows - 1) / kPanelRows)},
+    const simt::Shape shape{{static_cast<uint32_t>((args.n_rows + kPanelRows - 1) / kPanelRows),
+                             static_cast<uint32_t>((args.n + kPanelWeights - 1) / kPanelWeights)},
                             {kPanelThreads}};
     simt::launch<PanelShared<kPanelRows>>(stream, shape, panel_product<kPanelRows>, args);
 }

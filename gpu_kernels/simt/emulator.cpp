@@ -7,6 +7,32 @@
 #include "gpu_kernels/simt/simt_emulated.h"
 
 namespace baltoro::simt {
+namespace {
+
+// The limits of a launch on every GPU from sm_80 on; shared memory is smallest on sm_86, 89 and
+// 120.
+constexpr std::uint32_t kMaxGridX = 0x7fffffff;
+constexpr std::uint32_t kMaxGridYZ = 65535;
+constexpr std::size_t kMaxSharedBytes = std::size_t{99} << 10;
+
+// What CUDA refuses to launch is refused here too.
+void require_possible(const Shape& shape, std::size_t shared_bytes) {
+    const std::uint64_t n_lanes = std::uint64_t{shape.block.x} * shape.block.y * shape.block.z;
+    if (n_lanes == 0 || n_lanes > static_cast<std::uint64_t>(kMaxBlockLanes))
+        throw KernelError("a block of " + std::to_string(n_lanes) +
+                          " threads (1 to 1024 are possible)");
+    if (std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z == 0)
+        throw KernelError("a grid without blocks");
+    if (shape.grid.x > kMaxGridX || shape.grid.y > kMaxGridYZ || shape.grid.z > kMaxGridYZ)
+        throw KernelError("a grid of " + std::to_string(shape.grid.x) + " x " +
+                          std::to_string(shape.grid.y) + " x " + std::to_string(shape.grid.z) +
+                          " blocks (2147483647 x 65535 x 65535 are possible)");
+    if (shared_bytes > kMaxSharedBytes)
+        throw KernelError(std::to_string(shared_bytes) +
+                          " bytes of shared memory (101376 are possible on every GPU)");
+}
+
+}  // namespace
 
 constinit thread_local Lane* current_lane = nullptr;
 
@@ -18,12 +44,7 @@ Emulator::~Emulator() = default;
 void Emulator::run(const Shape& shape,
                    std::size_t shared_bytes,
                    const std::function<void()>& body) {
-    const std::uint64_t n_lanes = std::uint64_t{shape.block.x} * shape.block.y * shape.block.z;
-    if (n_lanes == 0 || n_lanes > static_cast<std::uint64_t>(kMaxBlockLanes))
-        throw KernelError("a block of " + std::to_string(n_lanes) +
-                          " threads (1 to 1024 are possible)");
-    if (std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z == 0)
-        throw KernelError("a grid without blocks");
+    require_possible(shape, shared_bytes);
     for (std::uint32_t z = 0; z < shape.grid.z; z++)
         for (std::uint32_t y = 0; y < shape.grid.y; y++)
             for (std::uint32_t x = 0; x < shape.grid.x; x++)

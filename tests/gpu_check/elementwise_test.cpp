@@ -1,4 +1,5 @@
 #include <cmath>
+#include <utility>
 
 #include "tests/gpu_check/check_device.h"
 #include "tests/gpu_check/random_values.h"
@@ -87,7 +88,9 @@ TEST_CASE("silu_mul is within two roundings of the formula, for large arguments 
 
 TEST_CASE("write_latent normalises the latent, rotates the key and follows the slots") {
     for (const CheckDevice& device : check_devices()) {
-        for (const auto& [rank, rope_dim] : {std::pair<int, int>{512, 64}, {64, 16}}) {
+        for (const std::pair<int, int>& dims : {std::pair<int, int>{512, 64}, {64, 16}}) {
+            const int rank = dims.first;
+            const int rope_dim = dims.second;
             CAPTURE(device.name);
             CAPTURE(rank);
             const auto dim = static_cast<std::size_t>(rank + rope_dim);

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tests/gpu_check/check_device.h"
 #include "tests/gpu_check/random_values.h"
@@ -140,7 +142,10 @@ TEST_CASE("gated_row_product is silu(gate x) (up x)") {
 
 TEST_CASE("dequantise gives the nearest bf16 of every weight times its scale") {
     for (const CheckDevice& device : check_devices()) {
-        for (const auto& [n, k] : {std::pair<int, int>{131, 272}, {3, 4096}, {5, 37}}) {
+        for (const std::pair<int, int>& shape :
+             {std::pair<int, int>{131, 272}, {3, 4096}, {5, 37}}) {
+            const int n = shape.first;
+            const int k = shape.second;
             for (const WeightFormat format : {WeightFormat::fp8_block, WeightFormat::f32}) {
                 CAPTURE(device.name);
                 CAPTURE(k);
@@ -161,6 +166,16 @@ TEST_CASE("dequantise gives the nearest bf16 of every weight times its scale") {
             }
         }
     }
+}
+
+TEST_CASE("dequantise takes more rows than a grid has in its second dimension") {
+    const CheckDevice& device = check_devices().front();
+    constexpr int n = 65537;
+    const WeightCase w(device, WeightFormat::fp8_block, n, 16, Fill::all_codes, 1);
+    const DeviceArray<bf16_t> dst(device, area(n, 16));
+    device.kernels().dequantise(device.stream(), {w.view(), dst.data()});
+    const std::vector<bf16_t> out = dst.download();
+    CHECK(out.back() == bf16_from_float(static_cast<float>(w.at(n - 1, 15))));
 }
 
 struct PanelCase {
@@ -215,7 +230,36 @@ TEST_CASE("panel_product multiplies ragged panels, into f32 or bf16") {
         check_panel(device, {33, 130, 72, false, true});
         check_panel(device, {64, 128, 256, true, false});
         check_panel(device, {130, 139, 168, false, false});
+        check_panel(device, {17, 139, 24, false, true});
+        check_panel(device, {65, 142, 64, false, true});
         check_panel(device, {129, 3, 40, true, false});
+    }
+}
+
+// Prefill counts on it: a prompt may be cut into chunks of any length.
+TEST_CASE("a row of panel_product has the same bits whatever is computed with it") {
+    for (const CheckDevice& device : check_devices()) {
+        CAPTURE(device.name);
+        constexpr int kRows = 130;
+        constexpr int n = 18;
+        constexpr int k = 328;
+        const WeightCase w(device, WeightFormat::bf16, n, k, Fill::normal, 1);
+        const auto* weights = static_cast<const bf16_t*>(w.view().data);
+        const DeviceArray<bf16_t> x(device, random_bf16(area(kRows, k), 2));
+        const DeviceArray<float> all(device, area(kRows, n));
+        device.kernels().panel_product(
+            device.stream(), {weights, x.data(), n, k, kRows, all.data(), nullptr, false});
+        const std::vector<float> expected = all.download();
+        for (const std::pair<int, int>& part_of : {std::pair<int, int>{0, 1}, {37, 64}, {60, 70}}) {
+            const int first = part_of.first;
+            const int n_rows = part_of.second;
+            CAPTURE(first);
+            const DeviceArray<float> part(device, area(n_rows, n));
+            device.kernels().panel_product(device.stream(), {weights, x.data() + first * k, n, k,
+                                                             n_rows, part.data(), nullptr, false});
+            const std::vector<float> out = part.download();
+            CHECK(std::equal(out.begin(), out.end(), expected.begin() + first * n));
+        }
     }
 }
 

@@ -130,6 +130,36 @@ TEST_CASE("a kernel's mistakes end the launch with a report") {
     CHECK(failure_of(misaligned).find("load16 of a misaligned address") != std::string::npos);
 }
 
+struct LargestShared {
+    char bytes[99 << 10];
+};
+struct TooLargeShared {
+    char bytes[(99 << 10) + 1];
+};
+__global__ void return_at_once(IntArgs) {}
+
+template <typename Shared>
+std::string failure_of_launch(const Shape& shape) {
+    EmulatedStream stream;
+    launch<Shared>(stream.handle(), shape, return_at_once, IntArgs{nullptr, 0});
+    try {
+        stream.wait();
+    } catch (const KernelError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+TEST_CASE("what a GPU cannot launch ends with the limit") {
+    CHECK(failure_of_launch<LargestShared>({{2, 65535}, {1}}).empty());
+    CHECK(failure_of_launch<TooLargeShared>({{1}, {1}}) ==
+          "101377 bytes of shared memory (101376 are possible on every GPU)");
+    CHECK(failure_of_launch<NoShared>({{1, 65536}, {1}}) ==
+          "a grid of 1 x 65536 x 1 blocks (2147483647 x 65535 x 65535 are possible)");
+    CHECK(failure_of_launch<NoShared>({{1}, {32, 33}}) ==
+          "a block of 1056 threads (1 to 1024 are possible)");
+}
+
 TEST_CASE("a stream runs on after a failed launch was reported") {
     EmulatedStream stream;
     std::vector<int> dst(64);
