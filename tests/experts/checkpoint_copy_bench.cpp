@@ -1,7 +1,7 @@
 // Times the copying of a checkpoint's experts to node-local memory against memcpy of as many bytes,
 // by the same workers and also to memory that was never written: from a warm page cache, the same
 // with what was copied dropped from it, and from a cold one, where the disk is the bound.
-//   checkpoint_copy_bench MODEL_DIR [n_threads] [n_nodes, imitated where the machine has one]
+//   checkpoint_copy_bench MODEL_DIR [n_threads]
 
 #include <algorithm>
 #include <chrono>
@@ -78,7 +78,7 @@ void print(Timing& timing, double gigabytes, double memcpy_s) {
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        fmt::print(stderr, "usage: checkpoint_copy_bench MODEL_DIR [n_threads] [n_nodes]\n");
+        fmt::print(stderr, "usage: checkpoint_copy_bench MODEL_DIR [n_threads]\n");
         return 1;
     }
     const ModelConfig config = read_model_config(argv[1]);
