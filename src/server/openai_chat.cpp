@@ -88,7 +88,7 @@ ApiRequest parse_chat_request(std::string_view text, const ApiLimits& limits) {
     request.input = ApiRequest::Input::messages;
     read_openai_options(body, limits, request);
     read_messages(body, limits, request);
-    read_tools(body, request);
+    read_tools(body, ToolShape::nested, request);
     read_response_format(body, request);
     read_logprobs(body, request.request);
     read_template_fields(body, request);

@@ -1,21 +1,16 @@
 #include "server/openai_responses.h"
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "server/json_fields.h"
 #include "server/openai_options.h"
 #include "server/openai_response_items.h"
-#include "server/tool_declarations.h"
+#include "server/openai_tools.h"
 
 namespace baltoro::server {
 namespace {
 
 constexpr std::size_t kMaxItems = std::size_t{1} << 16;
-constexpr std::size_t kMaxTools = 1024;
-
-using Calls = ApiRequest::Calls;
 
 void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
     ResponseItems items(limits.has_reasoning);
@@ -32,56 +27,6 @@ void read_input(const Fields& body, const ApiLimits& limits, ApiRequest& request
     if (items.is_empty()) input.refuse("must have at least 1 item that this model reads");
     request.n_past_calls = items.n_calls();
     request.messages_json = items.text();
-}
-
-bool is_function(const Fields& tool) {
-    const std::string* type = tool.string("type");
-    return type != nullptr && *type == "function";
-}
-
-// Tools of other types are not declared, so they cannot be allowed either.
-void read_allowed_tools(const Fields& choice, ToolDeclarations& tools, ApiRequest& request) {
-    request.calls = calls_of_mode(choice.require("mode"));
-    const Field list = choice.require("tools");
-    std::vector<std::string> names;
-    for (const Field& field : list.array(kMaxTools)) {
-        const Fields tool = field.object();
-        if (is_function(tool)) names.push_back(tools.declared_name(tool.require("name")));
-    }
-    tools.allow_only(names, list);
-}
-
-void read_choice(const Field& choice, ToolDeclarations& tools, ApiRequest& request) {
-    if (choice.is_string()) {
-        request.calls = calls_of_mode(choice);
-        return;
-    }
-    if (!choice.is_object()) choice.refuse("must be a string or an object");
-    const Fields fields = choice.object();
-    const Field type = fields.require("type");
-    if (type.string() == "function") {
-        request.calls = Calls::required;
-        request.forced_tool = tools.declared_name(fields.require("name"));
-    } else if (type.string() == "allowed_tools") {
-        read_allowed_tools(fields, tools, request);
-    } else {
-        type.refuse("must be function or allowed_tools");
-    }
-}
-
-void read_tools(const Fields& body, ApiRequest& request) {
-    ToolDeclarations tools(request);
-    if (const auto list = body.array("tools", kMaxTools)) {
-        for (const Field& field : *list) {
-            const Fields tool = field.object();
-            if (is_function(tool)) tools.add(tool, "parameters");
-        }
-    }
-    tools.finish();
-    if (const std::optional<Field> choice = body.find("tool_choice"))
-        read_choice(*choice, tools, request);
-    tools.check_choice("tool_choice");
-    request.request.one_call_only = !body.boolean("parallel_tool_calls").value_or(true);
 }
 
 void read_text_format(const Fields& body, ApiRequest& request) {
@@ -128,7 +73,7 @@ ApiRequest parse_responses_request(std::string_view text, const ApiLimits& limit
     refuse_state(body);
     read_model(body, limits, request);
     read_input(body, limits, request);
-    read_tools(body, request);
+    read_tools(body, ToolShape::flat, request);
     read_text_format(body, request);
     read_sampling(body, limits, request);
     if (const auto reasoning = body.object("reasoning"))
