@@ -27,13 +27,6 @@ bool lies_on_gpu(const ModelConfig& config, std::string_view name) {
 
 }  // namespace
 
-std::uint64_t n_moe_layers(const ModelConfig& config) noexcept {
-    std::uint64_t n = 0;
-    for (int l = 0; l < config.num_hidden_layers; l++)
-        n += config.is_moe_layer(l) ? 1 : 0;
-    return n;
-}
-
 device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
                                       const Checkpoint& checkpoint,
                                       int max_rows,
@@ -90,7 +83,7 @@ int choose_gpu_experts(const std::string& wish,
     // Something is left for what the driver and its libraries take later.
     constexpr std::uint64_t kMargin = std::uint64_t{256} << 20;
     const std::uint64_t taken = plan.total() + kMargin;
-    const std::uint64_t of_each = expert_bytes * n_moe_layers(config);
+    const std::uint64_t of_each = expert_bytes * static_cast<std::uint64_t>(config.n_moe_layers());
     if (available <= taken || of_each == 0) return 0;
     return static_cast<int>(std::min<std::uint64_t>(
         (available - taken) / of_each, static_cast<std::uint64_t>(config.n_routed_experts)));

@@ -21,8 +21,6 @@ struct GpuMemoryPlan {
     std::uint64_t total() const noexcept { return weights + kv_cache + activations + experts; }
 };
 
-std::uint64_t n_moe_layers(const ModelConfig& config) noexcept;
-
 // The shapes of the largest step of `max_rows` rows over contexts of `context_size` tokens; with
 // routed experts on the GPU if has_experts.
 device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,

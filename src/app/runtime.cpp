@@ -104,9 +104,7 @@ std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
                         options.gpu_experts != "0");
     GpuMemoryPlan plan =
         plan_gpu_memory(config, runtime.checkpoint, shapes, limits.n_pages * device::kPageTokens);
-    std::uint64_t available = gpu->free_bytes();
-    if (options.gpu_memory_gb > 0)
-        available = std::min(available, static_cast<std::uint64_t>(options.gpu_memory_gb * 1e9));
+    const std::uint64_t available = gpu->free_bytes();
     auto device = std::make_unique<device::GpuDevice>(std::move(gpu));
     if (config.n_routed_experts > 0) {
         const std::uint64_t expert_bytes =
@@ -114,8 +112,8 @@ std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
                                        config.fp8_blocks ? DType::f8_e4m3 : DType::bf16});
         limits.device_experts =
             choose_gpu_experts(options.gpu_experts, plan, available, expert_bytes, config);
-        plan.experts =
-            expert_bytes * n_moe_layers(config) * static_cast<std::uint64_t>(limits.device_experts);
+        plan.experts = expert_bytes * static_cast<std::uint64_t>(config.n_moe_layers()) *
+                       static_cast<std::uint64_t>(limits.device_experts);
     }
     require_gpu_memory(plan, available, config);
     log_line(gpu_memory_line(plan, available));

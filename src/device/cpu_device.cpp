@@ -66,12 +66,7 @@ void CpuDevice::release(void* data, std::size_t size_bytes) noexcept {
 }
 
 Matrix CpuDevice::place(const TensorView& weight, const TensorView* scale, WeightUse /*use*/) {
-    check(weight.shape.size() == 1 || weight.shape.size() == 2,
-          "a placed weight is a vector or a matrix");
-    Matrix matrix;
-    matrix.dtype = weight.dtype;
-    matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
-    matrix.k = static_cast<int>(weight.shape.back());
+    Matrix matrix = matrix_shape(weight);
     matrix.data = aligned_.of(weight);
     matrix.size_bytes = weight.size_bytes;
     if (scale != nullptr) {

@@ -24,6 +24,16 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     return *this;
 }
 
+Matrix matrix_shape(const TensorView& weight) {
+    check(weight.shape.size() == 1 || weight.shape.size() == 2,
+          "a placed weight is a vector or a matrix");
+    Matrix matrix;
+    matrix.dtype = weight.dtype;
+    matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
+    matrix.k = static_cast<int>(weight.shape.back());
+    return matrix;
+}
+
 std::size_t Device::expert_slot_bytes(const ExpertShape& /*shape*/) const {
     check(false, "only a device with memory of its own takes routed experts");
     return 0;

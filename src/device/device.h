@@ -75,6 +75,9 @@ struct Matrix {
     explicit operator bool() const noexcept { return data != nullptr; }
 };
 
+// Shape and element type of a weight that is to be placed: a matrix, or a vector as one row.
+Matrix matrix_shape(const TensorView& weight);
+
 // dst[r, :] = table[ids[r], :]                              table bf16 [vocab, n], dst f32
 struct Embed {
     Matrix table;

@@ -107,14 +107,6 @@ void GpuAttention::attend_group(const Attend& args,
                  args.dst + first * n_heads * static_cast<std::size_t>(shapes.v_head_dim)});
 }
 
-const bf16_t* GpuAttention::expanded(const Matrix& kv_b) {
-    if (kv_b.dtype == DType::bf16) return static_cast<const bf16_t*>(kv_b.data);
-    bf16_t* dst =
-        kv_b_.get<bf16_t>(static_cast<std::size_t>(kv_b.n) * static_cast<std::size_t>(kv_b.k));
-    platform_.kernels().dequantise(platform_.stream(), {gpu_weight(kv_b), dst});
-    return dst;
-}
-
 void GpuAttention::attend_prefill(const Attend& args,
                                   const GpuStepTables::Tables& tables,
                                   std::size_t sequence_idx) {
@@ -136,7 +128,7 @@ void GpuAttention::attend_prefill(const Attend& args,
     bf16_t* keys_values = keys_values_.get<bf16_t>(slab * static_cast<std::size_t>(args.kv_b.n));
     float* sums = sums_.get<float>(row_heads * v_head_dim);
     float* extrema = extrema_.get<float>(row_heads * 2);
-    const bf16_t* kv_b = expanded(args.kv_b);
+    const bf16_t* kv_b = expanded(platform_, args.kv_b, kv_b_);
 
     const auto first = static_cast<std::size_t>(sequence.first_row);
     kernels.rotate_queries(

@@ -36,7 +36,6 @@ class GpuAttention {
     void attend_prefill(const Attend& args,
                         const GpuStepTables::Tables& tables,
                         std::size_t sequence_idx);
-    const bf16_t* expanded(const Matrix& kv_b);
 
     GpuPlatform& platform_;
     GpuStepTables tables_;

@@ -59,12 +59,7 @@ void GpuDevice::release(void* data, std::size_t size_bytes) noexcept {
 }
 
 Matrix GpuDevice::place(const TensorView& weight, const TensorView* scale, WeightUse use) {
-    check(weight.shape.size() == 1 || weight.shape.size() == 2,
-          "a placed weight is a vector or a matrix");
-    Matrix matrix;
-    matrix.dtype = weight.dtype;
-    matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
-    matrix.k = static_cast<int>(weight.shape.back());
+    Matrix matrix = matrix_shape(weight);
     if (use == WeightUse::lookup) {
         matrix.data = weight.data;
         return matrix;
@@ -94,10 +89,16 @@ void GpuDevice::begin_step(StepKind kind) {
     attention_.begin_step();
 }
 
-std::int32_t* GpuDevice::upload_ids(std::span<const std::int32_t> ids) {
-    std::int32_t* dst = ids_.get<std::int32_t>(ids.size());
-    platform_->copy_to_device(dst, ids.data(), ids.size_bytes());
-    return dst;
+// 0, 1, 2, … on the device; they travel when a step is larger than all before.
+const std::int32_t* GpuDevice::row_numbers(int n) {
+    const auto size = static_cast<std::size_t>(n);
+    auto* numbers = ids_.get<std::int32_t>(size);
+    if (row_ids_.size() < size) {
+        row_ids_.resize(size);
+        std::iota(row_ids_.begin(), row_ids_.end(), 0);
+        platform_->copy_to_device(numbers, row_ids_.data(), size * sizeof(std::int32_t));
+    }
+    return numbers;
 }
 
 // The table lies with the host: its rows are gathered there and travel.
@@ -112,12 +113,10 @@ void GpuDevice::embed(const Embed& args) {
                     row_bytes);
     bf16_t* rows = rows_.get<bf16_t>(looked_up_.size() / sizeof(bf16_t));
     platform_->copy_to_device(rows, looked_up_.data(), looked_up_.size());
-    row_ids_.resize(args.ids.size());
-    std::iota(row_ids_.begin(), row_ids_.end(), 0);
     const int n_rows = static_cast<int>(args.ids.size());
     platform_->kernels().embed(platform_->stream(),
                                {{rows, nullptr, n_rows, args.table.k, gpu::WeightFormat::bf16},
-                                upload_ids(row_ids_),
+                                row_numbers(n_rows),
                                 n_rows,
                                 args.dst});
 }
@@ -130,14 +129,6 @@ void GpuDevice::rms_norm(const Norm& args) {
          static_cast<float>(args.eps), args.n_rows, args.n, args.dst_f32, args.dst_bf16});
 }
 
-const bf16_t* GpuDevice::expanded(const Matrix& weight) {
-    if (weight.dtype == DType::bf16) return static_cast<const bf16_t*>(weight.data);
-    bf16_t* dst =
-        panel_.get<bf16_t>(static_cast<std::size_t>(weight.n) * static_cast<std::size_t>(weight.k));
-    platform_->kernels().dequantise(platform_->stream(), {gpu_weight(weight), dst});
-    return dst;
-}
-
 void GpuDevice::product(const Product& args) {
     if (uses_panels()) return panel_product(args);
     platform_->kernels().row_product(platform_->stream(), {gpu_weight(args.w), args.x, nullptr,
@@ -146,8 +137,8 @@ void GpuDevice::product(const Product& args) {
 
 void GpuDevice::panel_product(const Product& args) {
     platform_->kernels().panel_product(
-        platform_->stream(), {expanded(args.w), args.x, args.w.n, args.w.k, args.n_rows, args.dst,
-                              nullptr, args.accumulate});
+        platform_->stream(), {expanded(*platform_, args.w, panel_), args.x, args.w.n, args.w.k,
+                              args.n_rows, args.dst, nullptr, args.accumulate});
 }
 
 void GpuDevice::gated_ffn(const GatedFfn& args) {

@@ -52,10 +52,9 @@ class GpuDevice final : public Device {
     void release(void* data, std::size_t size_bytes) noexcept override;
     // On tensor cores, whatever the number of rows is, so that a row's bits do not depend on it.
     bool uses_panels() const noexcept { return kind_ == StepKind::prefill; }
-    const bf16_t* expanded(const Matrix& weight);
     void panel_product(const Product& args);
     void gated_ffn_by_panels(const GatedFfn& args);
-    std::int32_t* upload_ids(std::span<const std::int32_t> ids);
+    const std::int32_t* row_numbers(int n);
 
     std::unique_ptr<GpuPlatform> platform_;
     std::function<void()> drain_;  // finish(), for scratch memory about to grow
@@ -64,7 +63,7 @@ class GpuDevice final : public Device {
     GpuAttention attention_;
     std::vector<void*> shared_;          // what release() is to give back as shared memory
     std::vector<std::byte> looked_up_;   // rows of a lookup table, on the host
-    std::vector<std::int32_t> row_ids_;  // 0, 1, 2, …
+    std::vector<std::int32_t> row_ids_;  // 0, 1, 2, …: what ids_ holds
     std::vector<Buffer> weights_;
     DeviceScratch rows_;  // looked-up rows
     DeviceScratch ids_;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "device/device.h"
+#include "device/device_scratch.h"
 #include "gpu_kernels/kernels.h"
 
 namespace baltoro::device {
@@ -34,6 +35,16 @@ inline gpu::ExpertSlotLayout gpu_slot_layout(const ExpertShape& shape) {
 inline gpu::MlaShapes gpu_shapes(const MlaShapes& shapes) noexcept {
     return {shapes.n_heads, shapes.kv_lora_rank, shapes.qk_nope_head_dim, shapes.qk_rope_head_dim,
             shapes.v_head_dim};
+}
+
+// The weight as bf16: where it lies, or dequantised into `scratch`, for work queued before the
+// scratch is used again.
+inline const bf16_t* expanded(GpuPlatform& platform, const Matrix& weight, DeviceScratch& scratch) {
+    if (weight.dtype == DType::bf16) return static_cast<const bf16_t*>(weight.data);
+    bf16_t* dst = scratch.get<bf16_t>(static_cast<std::size_t>(weight.n) *
+                                      static_cast<std::size_t>(weight.k));
+    platform.kernels().dequantise(platform.stream(), {gpu_weight(weight), dst});
+    return dst;
 }
 
 }  // namespace baltoro::device

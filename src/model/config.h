@@ -62,6 +62,12 @@ struct ModelConfig {
         return n_routed_experts > 0 && layer_idx >= first_k_dense_replace &&
                layer_idx % moe_layer_freq == 0;
     }
+    int n_moe_layers() const noexcept {
+        int n = 0;
+        for (int l = 0; l < num_hidden_layers; l++)
+            n += is_moe_layer(l) ? 1 : 0;
+        return n;
+    }
     // Softmax scale and rotary frequencies are in model/rope_yarn.h.
 };
 

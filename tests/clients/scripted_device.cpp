@@ -64,10 +64,7 @@ void ScriptedDevice::release(void* data, std::size_t size_bytes) noexcept {
 device::Matrix ScriptedDevice::place(const TensorView& weight,
                                      const TensorView* scale,
                                      device::WeightUse /*use*/) {
-    device::Matrix matrix;
-    matrix.dtype = weight.dtype;
-    matrix.n = weight.shape.size() == 1 ? 1 : static_cast<int>(weight.shape[0]);
-    matrix.k = static_cast<int>(weight.shape.back());
+    device::Matrix matrix = device::matrix_shape(weight);
     matrix.data = weight.data;
     matrix.scale = scale == nullptr ? nullptr : reinterpret_cast<const float*>(scale->data);
     matrix.size_bytes = weight.size_bytes;
