@@ -38,21 +38,14 @@ __global__ void resident_gate_up(ResidentGateUp args) {
     const Weight gate = resident_weight(args.experts, slot, ExpertPart::gate);
     const Weight up = resident_weight(args.experts, slot, ExpertPart::up);
     const int first = static_cast<int>(blockIdx.x) * 2;
-    const int element_bytes = kWeightBytes<kFormat>;
-    const WeightRow slots[kBlockWeights] = {
-        weight_row(gate, first, element_bytes), weight_row(gate, first + 1, element_bytes),
-        weight_row(up, first, element_bytes), weight_row(up, first + 1, element_bytes)};
+    WeightRow slots[kBlockWeights];
+    gated_slots(gate, up, first, kWeightBytes<kFormat>, slots);
     float sums[kBlockWeights];
     dot_rows<kFormat, 1>(slots, args.x + choice / args.top_k * gate.k, gate.k, 1, sums);
-    const float sum = block_dot<1>(sums, shared);
-    __syncthreads();
-    if (threadIdx.x < kBlockWeights) shared.warp_sums[0][threadIdx.x] = sum;
-    __syncthreads();
+    const float gated = block_gated<1>(sums, shared);
     const int i = first + static_cast<int>(threadIdx.x);
     if (threadIdx.x >= 2 || i >= gate.n) return;
-    const float g = shared.warp_sums[0][threadIdx.x];
-    const float u = shared.warp_sums[0][threadIdx.x + 2];
-    args.dst[choice * gate.n + i] = simt::bf16_from_f32(g / (1.0f + expf(-g)) * u);
+    args.dst[choice * gate.n + i] = simt::bf16_from_f32(gated);
 }
 
 // Grid: x takes four rows of down, y is a row. The choices follow one another, so that their order

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu_kernels/elementwise.cuh"
 #include "gpu_kernels/kernels.h"
 #include "gpu_kernels/reduce.cuh"
 #include "gpu_kernels/simt/simt.h"
@@ -140,32 +141,50 @@ __global__ void row_product(RowProduct args) {
     *dst = args.accumulate ? *dst + sum : sum;
 }
 
-// As row_product; a block's slots are two rows of gate and the same two of up.
+// The slots of a block that takes two rows of gate and the same two of up.
+__device__ void gated_slots(const Weight& gate,
+                            const Weight& up,
+                            int first,
+                            int element_bytes,
+                            WeightRow (&slots)[kBlockWeights]) {
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+        slots[s] = weight_row(gate, first + s, element_bytes);
+        slots[s + 2] = weight_row(up, first + s, element_bytes);
+    }
+}
+
+// silu(gate x) * (up x) of a block with gated_slots(), for the threads below 2 * kRows: that of
+// gate's row and x's row of their number, s * kRows + r. Contains three barriers.
+template <int kRows>
+__device__ float block_gated(float (&sums)[kBlockWeights * kRows],
+                             RowProductShared<kRows>& shared) {
+    const float sum = block_dot<kRows>(sums, shared);
+    __syncthreads();
+    if (threadIdx.x < kBlockWeights * kRows) shared.warp_sums[0][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x >= 2 * kRows) return 0.0f;
+    return silu(shared.warp_sums[0][threadIdx.x]) * shared.warp_sums[0][threadIdx.x + 2 * kRows];
+}
+
+// As row_product, with gated_slots().
 template <WeightFormat kFormat, int kRows>
 __global__ void gated_row_product(GatedRowProduct args) {
     RowProductShared<kRows>& shared = simt::shared<RowProductShared<kRows>>();
     const int first_weight = static_cast<int>(blockIdx.x) * 2;
     const int first_row = static_cast<int>(blockIdx.y) * kRows;
     const int n_rows = args.n_rows - first_row;
-    const int element_bytes = kWeightBytes<kFormat>;
-    const WeightRow slots[kBlockWeights] = {weight_row(args.gate, first_weight, element_bytes),
-                                            weight_row(args.gate, first_weight + 1, element_bytes),
-                                            weight_row(args.up, first_weight, element_bytes),
-                                            weight_row(args.up, first_weight + 1, element_bytes)};
+    WeightRow slots[kBlockWeights];
+    gated_slots(args.gate, args.up, first_weight, kWeightBytes<kFormat>, slots);
     float sums[kBlockWeights * kRows];
     dot_rows<kFormat, kRows>(slots, args.x + static_cast<int64_t>(first_row) * args.gate.k,
                              args.gate.k, n_rows, sums);
-    const float sum = block_dot<kRows>(sums, shared);
-    __syncthreads();
-    if (threadIdx.x < kBlockWeights * kRows) shared.warp_sums[0][threadIdx.x] = sum;
-    __syncthreads();
+    const float gated = block_gated<kRows>(sums, shared);
     const int weight = first_weight + static_cast<int>(threadIdx.x) / kRows;
     const int row = static_cast<int>(threadIdx.x) % kRows;
     if (threadIdx.x >= 2 * kRows || weight >= args.gate.n || row >= n_rows) return;
-    const float gate = shared.warp_sums[0][threadIdx.x];
-    const float up = shared.warp_sums[0][threadIdx.x + 2 * kRows];
     args.dst[static_cast<int64_t>(first_row + row) * args.gate.n + weight] =
-        simt::bf16_from_f32(gate / (1.0f + expf(-gate)) * up);
+        simt::bf16_from_f32(gated);
 }
 
 uint32_t block_count(int n, int per_block) {

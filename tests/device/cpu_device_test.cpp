@@ -7,20 +7,13 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
-#include "base/random.h"
+#include "tests/device/random_values.h"
 
 using namespace baltoro;
 using namespace baltoro::device;
+using baltoro::testing::random_bf16;
 
 namespace {
-
-std::vector<bf16_t> random_bf16(std::size_t n, std::uint64_t seed, double spread = 1.0) {
-    Random random(seed);
-    std::vector<bf16_t> values(n);
-    for (bf16_t& value : values)
-        value = bf16_from_float(static_cast<float>(spread * random.normal()));
-    return values;
-}
 
 Matrix matrix_of(const std::vector<bf16_t>& values, int n, int k) {
     return {DType::bf16, values.data(), nullptr, n, k, values.size() * sizeof(bf16_t)};

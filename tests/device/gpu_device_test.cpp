@@ -10,30 +10,16 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
-#include "base/random.h"
 #include "device/cpu_device.h"
 #include "device/emulated_platform.h"
+#include "tests/device/random_values.h"
 
 using namespace baltoro;
 using namespace baltoro::device;
+using baltoro::testing::random_bf16;
+using baltoro::testing::random_f32;
 
 namespace {
-
-std::vector<bf16_t> random_bf16(std::size_t n, std::uint64_t seed, double spread = 1.0) {
-    Random random(seed);
-    std::vector<bf16_t> values(n);
-    for (bf16_t& value : values)
-        value = bf16_from_float(static_cast<float>(spread * random.normal()));
-    return values;
-}
-
-std::vector<float> random_f32(std::size_t n, std::uint64_t seed, double spread = 1.0) {
-    Random random(seed);
-    std::vector<float> values(n);
-    for (float& value : values)
-        value = static_cast<float>(spread * random.normal());
-    return values;
-}
 
 // Relative L2 distance.
 double distance(const std::vector<double>& a, const std::vector<double>& b) {

@@ -47,6 +47,71 @@ std::vector<std::byte> fill_slots(const std::vector<std::unique_ptr<Expert>>& ex
     return bytes;
 }
 
+struct Inputs {
+    std::vector<bf16_t> x;
+    std::vector<float> gains;
+    std::vector<float> before;  // what dst holds
+};
+
+const bf16_t kUntouched = bf16_from_float(-5.0f);
+
+const Expert* expert_of(const std::vector<std::unique_ptr<Expert>>& experts, std::size_t choice) {
+    const std::int32_t slot = kSlotOf[static_cast<std::size_t>(kIds[choice])];
+    return slot < 0 ? nullptr : experts[static_cast<std::size_t>(slot)].get();
+}
+
+int wrong_gated(const std::vector<std::unique_ptr<Expert>>& experts,
+                const Inputs& in,
+                const std::vector<bf16_t>& gated) {
+    const std::size_t n_inner = gated.size() / kIds.size();
+    const std::size_t n_hidden = in.before.size() / kRows;
+    int n_wrong = 0;
+    for (std::size_t at = 0; at < gated.size(); at++) {
+        const std::size_t choice = at / n_inner;
+        const Expert* expert = expert_of(experts, choice);
+        if (expert == nullptr) {
+            n_wrong += gated[at] != kUntouched ? 1 : 0;
+            continue;
+        }
+        const int i = static_cast<int>(at % n_inner);
+        const auto x_at = [&](int j) {
+            return from_bf16(in.x[choice / kTopK * n_hidden + static_cast<std::size_t>(j)]);
+        };
+        const Expected expected =
+            expected_gated(expected_dot(expert->gate, i, x_at), expected_dot(expert->up, i, x_at));
+        n_wrong += is_within(expected, from_bf16(gated[at])) ? 0 : 1;
+    }
+    return n_wrong;
+}
+
+int wrong_sums(const std::vector<std::unique_ptr<Expert>>& experts,
+               const Inputs& in,
+               const std::vector<bf16_t>& gated,
+               const std::vector<float>& out) {
+    const std::size_t n_inner = gated.size() / kIds.size();
+    const std::size_t n_hidden = in.before.size() / kRows;
+    int n_wrong = 0;
+    for (std::size_t at = 0; at < out.size(); at++) {
+        const double before = static_cast<double>(in.before[at]);
+        Expected sum{before, 0.0};
+        for (std::size_t c = 0; c < kTopK; c++) {
+            const std::size_t choice = at / n_hidden * kTopK + c;
+            const Expert* expert = expert_of(experts, choice);
+            if (expert == nullptr) continue;
+            const Expected dot =
+                expected_dot(expert->down, static_cast<int>(at % n_hidden), [&](int j) {
+                    return from_bf16(gated[choice * n_inner + static_cast<std::size_t>(j)]);
+                });
+            const double gain = static_cast<double>(in.gains[choice]);
+            sum.value += gain * dot.value;
+            sum.bound += std::abs(gain) * dot.bound + 4 * 0x1p-24 * std::abs(gain * dot.value);
+        }
+        sum.bound += 4 * 0x1p-24 * (std::abs(sum.value) + std::abs(before));
+        n_wrong += is_within(sum, static_cast<double>(out[at])) ? 0 : 1;
+    }
+    return n_wrong;
+}
+
 void check_experts(const CheckDevice& device, WeightFormat format, int hidden, int inner) {
     CAPTURE(device.name);
     CAPTURE(hidden);
@@ -57,72 +122,25 @@ void check_experts(const CheckDevice& device, WeightFormat format, int hidden, i
     const gpu::ExpertSlotLayout layout = gpu::expert_slot_layout(hidden, inner, format);
     const auto n_hidden = static_cast<std::size_t>(hidden);
     const auto n_inner = static_cast<std::size_t>(inner);
-    const std::vector<bf16_t> x_values = random_bf16(kRows * n_hidden, 5, 0.1f);
-    const std::vector<float> gain_values = random_floats(kIds.size(), 6);
-    const std::vector<float> before = random_floats(kRows * n_hidden, 7);
-    const bf16_t untouched = bf16_from_float(-5.0f);
+    const Inputs in{random_bf16(kRows * n_hidden, 5, 0.1f), random_floats(kIds.size(), 6),
+                    random_floats(kRows * n_hidden, 7)};
     const DeviceArray<std::byte> slots(device, fill_slots(experts, layout));
     const DeviceArray<std::int32_t> slot_of(device, kSlotOf);
     const DeviceArray<std::int32_t> ids(device, kIds);
-    const DeviceArray<float> gains(device, gain_values);
-    const DeviceArray<bf16_t> x(device, x_values);
+    const DeviceArray<float> gains(device, in.gains);
+    const DeviceArray<bf16_t> x(device, in.x);
     const DeviceArray<bf16_t> inner_rows(device,
-                                         std::vector<bf16_t>(kIds.size() * n_inner, untouched));
-    const DeviceArray<float> dst(device, before);
+                                         std::vector<bf16_t>(kIds.size() * n_inner, kUntouched));
+    const DeviceArray<float> dst(device, in.before);
     const gpu::ResidentExperts resident{
         reinterpret_cast<const char*>(slots.data()), layout, slot_of.data(), hidden, inner, format};
     device.kernels().resident_gate_up(
         device.stream(), {resident, x.data(), ids.data(), kRows, kTopK, inner_rows.data()});
     device.kernels().resident_down(device.stream(), {resident, inner_rows.data(), ids.data(),
                                                      gains.data(), kRows, kTopK, dst.data()});
-
     const std::vector<bf16_t> gated = inner_rows.download();
-    const std::vector<float> out = dst.download();
-    int n_wrong = 0;
-    for (std::size_t choice = 0; choice < kIds.size(); choice++) {
-        const std::int32_t slot = kSlotOf[static_cast<std::size_t>(kIds[choice])];
-        for (int i = 0; i < inner; i++) {
-            const bf16_t got = gated[choice * n_inner + static_cast<std::size_t>(i)];
-            if (slot < 0) {
-                n_wrong += got != untouched ? 1 : 0;
-                continue;
-            }
-            const Expert& expert = *experts[static_cast<std::size_t>(slot)];
-            const auto x_at = [&](int j) {
-                return from_bf16(x_values[choice / kTopK * n_hidden + static_cast<std::size_t>(j)]);
-            };
-            const Expected g = expected_dot(expert.gate, i, x_at);
-            const Expected u = expected_dot(expert.up, i, x_at);
-            const double silu = g.value / (1 + std::exp(-g.value));
-            const double value = silu * u.value;
-            const double bound = 1.1 * g.bound * (std::abs(u.value) + u.bound) +
-                                 std::abs(silu) * u.bound +
-                                 std::abs(value) * (0x1p-8 + 16 * 0x1p-24) + 0x1p-126;
-            n_wrong += is_within({value, bound}, from_bf16(got)) ? 0 : 1;
-        }
-    }
-    for (std::size_t r = 0; r < kRows; r++) {
-        for (int i = 0; i < hidden; i++) {
-            const std::size_t at = r * n_hidden + static_cast<std::size_t>(i);
-            Expected sum{static_cast<double>(before[at]), 0.0};
-            for (std::size_t c = 0; c < kTopK; c++) {
-                const std::size_t choice = r * kTopK + c;
-                const std::int32_t slot = kSlotOf[static_cast<std::size_t>(kIds[choice])];
-                if (slot < 0) continue;
-                const Expected dot =
-                    expected_dot(experts[static_cast<std::size_t>(slot)]->down, i, [&](int j) {
-                        return from_bf16(gated[choice * n_inner + static_cast<std::size_t>(j)]);
-                    });
-                const double gain = static_cast<double>(gain_values[choice]);
-                sum.value += gain * dot.value;
-                sum.bound += std::abs(gain) * dot.bound + 4 * 0x1p-24 * std::abs(gain * dot.value);
-            }
-            sum.bound += 4 * 0x1p-24 * std::abs(sum.value) +
-                         4 * 0x1p-24 * std::abs(static_cast<double>(before[at]));
-            n_wrong += is_within(sum, static_cast<double>(out[at])) ? 0 : 1;
-        }
-    }
-    CHECK(n_wrong == 0);
+    CHECK(wrong_gated(experts, in, gated) == 0);
+    CHECK(wrong_sums(experts, in, gated, dst.download()) == 0);
 }
 
 TEST_CASE("experts on the GPU are computed for the rows that chose them, and no others") {

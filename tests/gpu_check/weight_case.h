@@ -121,6 +121,15 @@ Expected expected_dot(const WeightCase& w, int i, const XAt& x_at) {
     return {sum, magnitude * 0x1p-24 * (w.k / 128.0 + 32)};
 }
 
+// silu(gate) * up rounded to bf16, from the two sums.
+inline Expected expected_gated(const Expected& gate, const Expected& up) {
+    const double silu = gate.value / (1 + std::exp(-gate.value));
+    const double value = silu * up.value;
+    // |silu'| <= 1.1; then the f32 roundings of silu and the product, and bf16's.
+    return {value, 1.1 * gate.bound * (std::abs(up.value) + up.bound) + std::abs(silu) * up.bound +
+                       std::abs(value) * (0x1p-8 + 16 * 0x1p-24) + 0x1p-126};
+}
+
 inline bool is_within(const Expected& expected, double value) {
     return std::abs(value - expected.value) <= expected.bound;
 }
