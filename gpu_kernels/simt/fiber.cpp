@@ -56,7 +56,15 @@ Fiber::Fiber(Body body, void* argument) : body_(body), argument_(argument) {
     restart();
 }
 
+// Address sanitizer marks the frames on a stack; whoever gets the memory next must not see them.
+void Fiber::forget_frames() noexcept {
+#ifdef BALTORO_ADDRESS_SANITIZER
+    __asan_unpoison_memory_region(stack_, kStackBytes);
+#endif
+}
+
 Fiber::~Fiber() {
+    forget_frames();
 #ifdef BALTORO_THREAD_SANITIZER
     __tsan_destroy_fiber(sanitizer_fiber_);
 #endif
@@ -64,10 +72,8 @@ Fiber::~Fiber() {
 }
 
 void Fiber::restart() {
-#ifdef BALTORO_ADDRESS_SANITIZER
-    __asan_unpoison_memory_region(stack_, kStackBytes);
+    forget_frames();
     fake_stack_ = nullptr;
-#endif
 #ifdef BALTORO_THREAD_SANITIZER
     if (sanitizer_fiber_ != nullptr) __tsan_destroy_fiber(sanitizer_fiber_);
     sanitizer_fiber_ = __tsan_create_fiber(0);

@@ -26,6 +26,7 @@ class Fiber {
   private:
     struct Entry;
     void enter() noexcept;
+    void forget_frames() noexcept;
 
     Body body_;
     void* argument_;

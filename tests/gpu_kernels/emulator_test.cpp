@@ -1,5 +1,7 @@
 // The emulator itself: what it lets lanes exchange, and which mistakes of a kernel it reports.
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -168,6 +170,22 @@ TEST_CASE("a stream runs on after a failed launch was reported") {
     launch<NoShared>(stream.handle(), {{1}, {64}}, write_indices, IntArgs{dst.data(), 64});
     stream.wait();
     CHECK(dst[63] == 63);
+}
+
+TEST_CASE("memory that held the stacks of threads can be used for other things") {
+    for (int i = 0; i < 3; i++) {
+        std::vector<int> dst(1024);
+        run(write_indices, {{1}, {1024}}, {dst.data(), 0}, LaneOrder::forward);
+        // Of the size of many stacks, so that it is likely to lie where they lay; address sanitizer
+        // would report what is left of their frames.
+        constexpr std::size_t kBytes = std::size_t{64} << 20;
+        void* memory =
+            mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(memory != MAP_FAILED);
+        memset(memory, i, kBytes);
+        CHECK(static_cast<unsigned char*>(memory)[kBytes - 1] == i);
+        munmap(memory, kBytes);
+    }
 }
 
 struct PoisonShared {
