@@ -69,8 +69,8 @@ IsaLevel detect() noexcept {
     if (!has_bits(states, kZmmState) ||
         !has_bits(extended.ebx, bit(16) | bit(17) | bit(30) | bit(31)))
         return IsaLevel::avx2;
-    // VBMI, BF16
-    if (!has_bits(extended.ecx, bit(1)) || !has_bits(extended1.eax, bit(5)))
+    // VBMI, GFNI; BF16
+    if (!has_bits(extended.ecx, bit(1) | bit(8)) || !has_bits(extended1.eax, bit(5)))
         return IsaLevel::avx512;
     // AMX-BF16, AMX-TILE
     if (!has_bits(states, kTileState) || !has_bits(extended.edx, bit(22) | bit(24)) ||

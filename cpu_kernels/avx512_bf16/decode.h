@@ -11,53 +11,73 @@ struct Bf16x64 {
     __m512i second;
 };
 
-// The bytes of bf16(code) for codes 0..127; the sign is added afterwards.
-struct alignas(64) DecodeTables {
-    uint8_t low[128];
-    uint8_t high[128];
+// The bytes of bf16(mantissa * 2^-9): what e4m3 codes without an exponent mean.
+struct alignas(64) SubnormalTables {
+    uint8_t low[64];
+    uint8_t high[64];
 };
 
-constexpr DecodeTables make_decode_tables() {
-    DecodeTables t{};
-    for (unsigned code = 0; code < 128; ++code) {
-        const unsigned exponent = code >> 3;
-        unsigned mantissa = code & 7u;
-        unsigned bits = ((exponent + 120u) << 7) | (mantissa << 4);
-        if (exponent == 0) {  // mantissa * 2^-9, normal in bf16
-            unsigned shifted_exponent = 121;
-            while (mantissa != 0 && mantissa < 8) {
-                mantissa <<= 1;
-                --shifted_exponent;
-            }
-            bits = mantissa == 0 ? 0 : (shifted_exponent << 7) | ((mantissa & 7u) << 4);
+constexpr SubnormalTables make_subnormal_tables() {
+    SubnormalTables t{};
+    for (unsigned i = 0; i < 64; ++i) {
+        unsigned mantissa = i & 7u;
+        unsigned exponent = 121;
+        while (mantissa != 0 && mantissa < 8) {
+            mantissa <<= 1;
+            --exponent;
         }
-        if (code == 127) bits = 0x7fc0;
-        t.low[code] = static_cast<uint8_t>(bits & 0xffu);
-        t.high[code] = static_cast<uint8_t>(bits >> 8);
+        const unsigned bits = mantissa == 0 ? 0 : (exponent << 7) | ((mantissa & 7u) << 4);
+        t.low[i] = static_cast<uint8_t>(bits & 0xffu);
+        t.high[i] = static_cast<uint8_t>(bits >> 8);
     }
     return t;
 }
 
-constexpr DecodeTables kDecodeTables = make_decode_tables();
+constexpr SubnormalTables kSubnormalTables = make_subnormal_tables();
 
-// e4m3 -> bf16 by two look-ups in 128-byte tables; exact for every code. By shifts it reached 34
-// GB/s from L2 where this reached 47 (AVX-512 Zen 4 prototype).
+// A matrix for GF2P8AFFINEQB that moves bits: `from[i]` is the source of bit i, or -1 for zero.
+constexpr int64_t bit_moves(const int (&from)[8]) {
+    uint64_t matrix = 0;
+    for (int i = 0; i < 8; ++i)
+        if (from[i] >= 0) matrix |= uint64_t{1} << (8 * (7 - i) + from[i]);
+    return static_cast<int64_t>(matrix);
+}
+
+// e4m3 -> bf16, exact for every code. With code = s eeee mmm, the exponent 120 + eeee of bf16 has
+// the bits e3 ~e3 ~e3 ~e3 ~e3 e2 e1 e0, so both bytes are moves of bits, one instruction each. That
+// fails for codes without an exponent and for NaN; 64 codes without either, nearly all there are,
+// skip their part.
 struct Decoder {
-    __m512i low0 = _mm512_load_si512(kDecodeTables.low);
-    __m512i low1 = _mm512_load_si512(kDecodeTables.low + 64);
-    __m512i high0 = _mm512_load_si512(kDecodeTables.high);
-    __m512i high1 = _mm512_load_si512(kDecodeTables.high + 64);
+    __m512i to_low = _mm512_set1_epi64(bit_moves({-1, -1, -1, -1, 0, 1, 2, 3}));
+    __m512i to_high = _mm512_set1_epi64(bit_moves({4, 5, 6, 6, 6, 6, 6, 7}));
     // Unpacking interleaves within 128-bit lanes; this order of quadwords makes its result linear.
     __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
-    __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+    __m512i first_normal = _mm512_set1_epi8(2 * 8);
+    __m512i n_normals = _mm512_set1_epi8(static_cast<char>(2 * (127 - 8)));
 
     Bf16x64 operator()(__m512i codes) const {
         codes = _mm512_permutexvar_epi64(order, codes);
-        const __m512i low = _mm512_permutex2var_epi8(low0, codes, low1);
-        const __m512i magnitude = _mm512_permutex2var_epi8(high0, codes, high1);
-        // magnitude | (codes & sign)
-        const __m512i high = _mm512_ternarylogic_epi32(magnitude, codes, sign, 0xf8);
+        __m512i low = _mm512_gf2p8affine_epi64_epi8(codes, to_low, 0);
+        __m512i high = _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c);
+        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
+        const __mmask64 special = _mm512_cmpge_epu8_mask(magnitude, n_normals);
+        if (__builtin_expect(!_kortestz_mask64_u8(special, special), 0))
+            decode_special(codes, low, high);
         return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+    }
+
+    static void decode_special(__m512i codes, __m512i& low, __m512i& high) {
+        const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+        const __mmask64 subnormal = _mm512_testn_epi8_mask(codes, _mm512_set1_epi8(0x78));
+        low = _mm512_mask_permutexvar_epi8(low, subnormal, codes,
+                                           _mm512_load_si512(kSubnormalTables.low));
+        high = _mm512_mask_permutexvar_epi8(high, subnormal, codes,
+                                            _mm512_load_si512(kSubnormalTables.high));
+        high = _mm512_or_si512(high, _mm512_and_si512(codes, sign));
+        const __mmask64 nan = _mm512_cmpeq_epi8_mask(_mm512_or_si512(codes, sign),
+                                                     _mm512_set1_epi8(static_cast<char>(0xff)));
+        low = _mm512_mask_mov_epi8(low, nan, _mm512_set1_epi8(static_cast<char>(0xc0)));
+        high = _mm512_or_si512(high, _mm512_maskz_set1_epi8(nan, 0x7f));
     }
 };
 
