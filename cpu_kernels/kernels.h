@@ -42,6 +42,7 @@ struct RowRange {
 // dst[r, i] = sum_j x[r, j] * w[i, j]   for i in range; other columns of dst are not touched.
 //   x    bf16 [n_rows, w.k], rows `x_stride` elements apart; n_rows in 0..kMaxRows
 //   dst  f32 [n_rows, >= range.end], rows `dst_stride` elements apart
+//   scratch  64-byte aligned, Table::row_scratch_bytes(w.k) bytes, private to the call
 // If `gain` is not null the product is scaled and added instead:
 //   dst[dst_row[r], i] += gain[r] * product[r, i]      (dst_row null: dst_row[r] = r)
 // The arithmetic of a row does not depend on n_rows, on the other rows or on `range`.
@@ -56,6 +57,7 @@ struct RowsProduct {
     ptrdiff_t dst_stride;
     const float* gain;
     const int32_t* dst_row;
+    void* scratch;
 };
 
 // dst[r, i] = silu(gate[i, :] . x[r, :]) * (up[i, :] . x[r, :])   rounded to bf16, i in range.
@@ -69,6 +71,7 @@ struct RowsGateUp {
     int n_rows;
     bf16_t* dst;
     ptrdiff_t dst_stride;
+    void* scratch;
 };
 
 // dst[r, j] = sum over i in range of x[r, i - range.begin] * w[i, j]     (the transposed product)
@@ -190,6 +193,7 @@ struct SoftmaxBlock {
 struct Table {
     void (*rows_product)(const RowsProduct&) noexcept;
     void (*rows_gate_up)(const RowsGateUp&) noexcept;
+    size_t (*row_scratch_bytes)(int k) noexcept;  // 0 for kernels that need none
     void (*transposed_product)(const TransposedProduct&) noexcept;
     void (*router_product)(const RouterProduct&) noexcept;
     void (*pack_panel)(const PackPanel&) noexcept;

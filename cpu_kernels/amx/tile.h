@@ -4,7 +4,7 @@
 
 #include "cpu_kernels/kernels.h"
 
-// The AMX instructions the panel kernel uses, so that the same kernel can be compiled with
+// The AMX instructions the kernels use, so that the same kernels can be compiled with
 // tile_emulated.h on CPUs without AMX. Tile numbers are part of the instruction, hence templates.
 namespace baltoro::kernels {
 namespace {
@@ -12,12 +12,13 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kTileRowBytes = 64;
 
-// Hardware tiles of the calling thread, all 16 rows x 64 bytes, for the life of the object.
+// Hardware tiles of the calling thread, for the life of the object: 16 rows each, of 64 bytes in
+// the A tiles 4 and 5 and of 4 * `columns` bytes in the C tiles 0 to 3 and the B tiles 6 and 7.
 // Configured per call: about a hundred cycles next to many thousands of a chunk, and the thread
 // never carries 8 KB of tile state through a context switch while it does something else.
 class Tiles {
   public:
-    Tiles() noexcept {
+    explicit Tiles(int columns) noexcept {
         struct alignas(64) Config {
             uint8_t palette = 1;
             uint8_t start_row = 0;
@@ -26,7 +27,8 @@ class Tiles {
             uint8_t rows[16] = {};
         } config;
         for (int t = 0; t < 8; ++t) {
-            config.row_bytes[t] = kTileRowBytes;
+            config.row_bytes[t] =
+                t == 4 || t == 5 ? kTileRowBytes : static_cast<uint16_t>(4 * columns);
             config.rows[t] = kTileRows;
         }
         // g++ 12 declares only 8 bytes of the operand as read and would drop the other stores.

@@ -13,6 +13,8 @@ constexpr int kTileRowBytes = 64;
 
 class Tiles {
   public:
+    explicit Tiles(int columns) noexcept : columns_(columns) {}
+
     template <int T>
     void zero() noexcept {
         memset(tile_[T], 0, sizeof tile_[T]);
@@ -21,14 +23,14 @@ class Tiles {
     void load(const void* from, ptrdiff_t stride_bytes) noexcept {
         for (int row = 0; row < kTileRows; ++row)
             memcpy(tile_[T][row], static_cast<const uint8_t*>(from) + row * stride_bytes,
-                   kTileRowBytes);
+                   row_bytes<T>());
     }
     // For every pair in order: the even and the odd products are summed apart, then added; each
     // step rounds to nearest even, subnormals count as zero.
     template <int C, int A, int B>
     void multiply() noexcept {
         for (int m = 0; m < kTileRows; ++m)
-            for (int n = 0; n < 16; ++n) {
+            for (int n = 0; n < columns_; ++n) {
                 float even = 0.0f;
                 float odd = 0.0f;
                 for (int pair = 0; pair < 16; ++pair) {
@@ -44,10 +46,14 @@ class Tiles {
     template <int T>
     void store(void* to, ptrdiff_t stride_bytes) noexcept {
         for (int row = 0; row < kTileRows; ++row)
-            memcpy(static_cast<uint8_t*>(to) + row * stride_bytes, tile_[T][row], kTileRowBytes);
+            memcpy(static_cast<uint8_t*>(to) + row * stride_bytes, tile_[T][row], row_bytes<T>());
     }
 
   private:
+    template <int T>
+    size_t row_bytes() const noexcept {
+        return T == 4 || T == 5 ? kTileRowBytes : 4 * static_cast<size_t>(columns_);
+    }
     static float flushed(float value) noexcept {
         return __builtin_fabsf(value) < 0x1p-126f ? __builtin_copysignf(0.0f, value) : value;
     }
@@ -62,6 +68,7 @@ class Tiles {
         return flushed(float_from_bf16(bits));
     }
 
+    int columns_;
     uint8_t tile_[8][kTileRows][kTileRowBytes];
 };
 

@@ -13,6 +13,7 @@ void router_product(const RouterProduct& a) noexcept;
 void pack_panel(const PackPanel& a) noexcept;
 void panels_product(const PanelsProduct& a) noexcept;
 void panels_gate_up(const PanelsGateUp& a) noexcept;
+size_t row_scratch_bytes(int k) noexcept;
 size_t panel_scratch_bytes(int k, int n_rows) noexcept;
 
 void rms_norm(const RmsNorm& a) noexcept;

@@ -46,6 +46,10 @@ void panels_gate_up(const PanelsGateUp& a) noexcept {
         }
 }
 
+size_t row_scratch_bytes(int) noexcept {
+    return 0;
+}
+
 size_t panel_scratch_bytes(int, int) noexcept {
     return 64;
 }
@@ -53,6 +57,7 @@ size_t panel_scratch_bytes(int, int) noexcept {
 void install(Table& table) noexcept {
     table = {.rows_product = rows_product,
              .rows_gate_up = rows_gate_up,
+             .row_scratch_bytes = row_scratch_bytes,
              .transposed_product = transposed_product,
              .router_product = router_product,
              .pack_panel = pack_panel,

@@ -77,13 +77,12 @@ void CpuAttention::attend(const Attend& args, StepKind kind) {
         absorb_queries(args, worker_idx);
         team_.barrier();
         if (split_over_team_) {
-            float* scores = workers_[static_cast<std::size_t>(worker_idx)].scores.get<float>(
-                kQueries * kPageTokens);
+            WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
             for (const QueryBlock& block : blocks_)
                 for (int s = 0; s < block.n_splits; s++)
                     if (!block.is_wide && (block.first_partial + s) % team_.size() == worker_idx)
                         attend_split(args, block, s,
-                                     partial_at(partials, block.first_partial + s, rank), scores);
+                                     partial_at(partials, block.first_partial + s, rank), scratch);
             team_.barrier();
         }
         for (std::size_t b = static_cast<std::size_t>(worker_idx); b < blocks_.size();
@@ -168,7 +167,6 @@ void CpuAttention::attend_block(const Attend& args, const QueryBlock& block, int
     }
     WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
     float* own = scratch.partials.get<float>(2 * partial_floats(rank));
-    float* scores = scratch.scores.get<float>(kQueries * kPageTokens);
     const Partial total = partial_at(own, 0, rank);
     std::fill_n(total.context, kQueries * rank, 0.0f);
     std::fill_n(total.max, kQueries, -std::numeric_limits<float>::infinity());
@@ -178,7 +176,7 @@ void CpuAttention::attend_block(const Attend& args, const QueryBlock& block, int
         if (split_over_team_) {
             part = partial_at(partials_.data<float>(), block.first_partial + s, rank);
         } else {
-            attend_split(args, block, s, part, scores);
+            attend_split(args, block, s, part, scratch);
         }
         merge(part, total, block.n_queries, rank);
     }
@@ -189,7 +187,7 @@ void CpuAttention::attend_split(const Attend& args,
                                 const QueryBlock& block,
                                 int split,
                                 const Partial& dst,
-                                float* scores) const {
+                                WorkerScratch& scratch) const {
     const int rank = args.shapes.kv_lora_rank;
     std::fill_n(dst.context, kQueries * rank, 0.0f);
     std::fill_n(dst.max, kQueries, -std::numeric_limits<float>::infinity());
@@ -200,14 +198,14 @@ void CpuAttention::attend_split(const Attend& args,
         sequence.first_position + last_query / args.shapes.n_heads - sequence.first_row;
     const int end = std::min((split + 1) * kSplitPages, last_position / kPageTokens + 1);
     for (int page = split * kSplitPages; page < end; page++)
-        attend_page(args, block, page, dst, scores);
+        attend_page(args, block, page, dst, scratch);
 }
 
 void CpuAttention::attend_page(const Attend& args,
                                const QueryBlock& block,
                                int page_idx,
                                const Partial& dst,
-                               float* scores) const {
+                               WorkerScratch& scratch) const {
     const MlaShapes& shapes = args.shapes;
     const SequenceRows& sequence = args.sequences[static_cast<std::size_t>(block.sequence_idx)];
     std::array<std::int32_t, kQueries> valid{};
@@ -227,6 +225,7 @@ void CpuAttention::attend_page(const Attend& args,
                            dim,
                            kernels::WeightFormat::bf16};
     const bf16_t* queries = queries_.data<bf16_t>();
+    float* scores = scratch.scores.get<float>(kQueries * kPageTokens);
     kernels_.rows_product({latent,
                            {0, n_tokens},
                            queries + static_cast<std::ptrdiff_t>(block.first_query) * dim,
@@ -235,7 +234,8 @@ void CpuAttention::attend_page(const Attend& args,
                            scores,
                            kPageTokens,
                            nullptr,
-                           nullptr});
+                           nullptr,
+                           scratch.kernel.get<std::byte>(kernels_.row_scratch_bytes(dim))});
     std::array<float, kQueries> correction{};
     kernels_.softmax_block({scores, kPageTokens, block.n_queries, n_tokens, valid.data(),
                             args.scale, dst.max, dst.sum, correction.data()});
@@ -287,8 +287,9 @@ void CpuAttention::project_values(const Attend& args, int worker_idx) {
     const int v_dim = shapes.v_head_dim;
     const std::ptrdiff_t x_stride = static_cast<std::ptrdiff_t>(shapes.n_heads) * rank;
     const int n_weight_rows = shapes.n_heads * (shapes.qk_nope_head_dim + v_dim);
-    float* values = workers_[static_cast<std::size_t>(worker_idx)].rows.get<float>(
-        static_cast<std::size_t>(kQueries) * n_weight_rows);
+    WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
+    float* values = scratch.rows.get<float>(static_cast<std::size_t>(kQueries) * n_weight_rows);
+    void* kernel_scratch = scratch.kernel.get<std::byte>(kernels_.row_scratch_bytes(rank));
     const numa::Share jobs =
         numa::share_of(shapes.n_heads * n_row_blocks, 1, worker_idx, team_.size());
     for (int job = jobs.begin; job < jobs.end; job++) {
@@ -306,7 +307,8 @@ void CpuAttention::project_values(const Attend& args, int worker_idx) {
                                values,
                                n_weight_rows,
                                nullptr,
-                               nullptr});
+                               nullptr,
+                               kernel_scratch});
         for (int r = 0; r < n; r++) {
             const std::ptrdiff_t query =
                 static_cast<std::ptrdiff_t>(first_row + r) * shapes.n_heads + head;

@@ -46,6 +46,7 @@ class CpuAttention {
         Scratch partials;
         Scratch scores;
         Scratch rows;
+        Scratch kernel;
     };
 
     void absorb_queries(const Attend& args, int worker_idx);
@@ -54,12 +55,12 @@ class CpuAttention {
                       const QueryBlock& block,
                       int split,
                       const Partial& dst,
-                      float* scores) const;
+                      WorkerScratch& scratch) const;
     void attend_page(const Attend& args,
                      const QueryBlock& block,
                      int page_idx,
                      const Partial& dst,
-                     float* scores) const;
+                     WorkerScratch& scratch) const;
     void project_values(const Attend& args, int worker_idx);
     void list_blocks(const Attend& args, StepKind kind);
     void merge(const Partial& part, const Partial& total, int n_queries, int dim) const;

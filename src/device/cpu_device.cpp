@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -20,8 +21,12 @@ namespace {
 // whole tiles of the widest kernels.
 constexpr int kColumnUnit = 16;
 
-// Weight rows that stay in the cache while all row batches of a call pass over them.
-constexpr int kResidentWeightRows = 64;
+// Weight rows that one pass over the row batches of a call reads: as many as stay in the cache, or
+// all if there is only one batch.
+int weight_rows_of_pass(int n_rows) noexcept {
+    constexpr int kResidentWeightRows = 64;
+    return n_rows <= kernels::kMaxRows ? INT_MAX / 2 : kResidentWeightRows;
+}
 
 int panel_count(int n_rows) noexcept {
     return (n_rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
@@ -123,9 +128,11 @@ void CpuDevice::pack_rows(
     }
 }
 
-void CpuDevice::row_products(const Product& args, numa::Share columns) const {
-    for (int begin = columns.begin; begin < columns.end; begin += kResidentWeightRows) {
-        const int end = std::min(begin + kResidentWeightRows, columns.end);
+void CpuDevice::row_products(const Product& args, numa::Share columns, int worker_idx) {
+    void* scratch = row_scratch(worker_idx, args.w.k);
+    const int unit = weight_rows_of_pass(args.n_rows);
+    for (int begin = columns.begin; begin < columns.end; begin += unit) {
+        const int end = std::min(begin + unit, columns.end);
         for (int r = 0; r < args.n_rows; r += kernels::kMaxRows)
             kernels_.rows_product({kernel_weight(args.w),
                                    {begin, end},
@@ -135,19 +142,26 @@ void CpuDevice::row_products(const Product& args, numa::Share columns) const {
                                    args.dst + static_cast<std::ptrdiff_t>(r) * args.w.n,
                                    args.w.n,
                                    args.accumulate ? unit_gains_.data() : nullptr,
-                                   nullptr});
+                                   nullptr,
+                                   scratch});
     }
 }
 
-void* CpuDevice::worker_scratch(int worker_idx, int k, int n_rows) {
+void* CpuDevice::panel_scratch(int worker_idx, int k, int n_rows) {
     return worker_scratch_[static_cast<std::size_t>(worker_idx)].get<std::byte>(
         kernels_.panel_scratch_bytes(k, n_rows));
+}
+
+void* CpuDevice::row_scratch(int worker_idx, int k) {
+    return worker_scratch_[static_cast<std::size_t>(worker_idx)].get<std::byte>(
+        kernels_.row_scratch_bytes(k));
 }
 
 void CpuDevice::product(const Product& args) {
     if (!uses_panels()) {
         team_.run([&](int worker_idx) {
-            row_products(args, numa::share_of(args.w.n, kColumnUnit, worker_idx, team_.size()));
+            row_products(args, numa::share_of(args.w.n, kColumnUnit, worker_idx, team_.size()),
+                         worker_idx);
         });
         return;
     }
@@ -166,7 +180,7 @@ void CpuDevice::product(const Product& args) {
                                  args.w.n,
                                  args.accumulate ? unit_gains_.data() : nullptr,
                                  nullptr,
-                                 worker_scratch(worker_idx, args.w.k, args.n_rows)});
+                                 panel_scratch(worker_idx, args.w.k, args.n_rows)});
     });
 }
 
@@ -185,19 +199,23 @@ void CpuDevice::gated_ffn_by_rows(const GatedFfn& args) {
         hidden_.get<bf16_t>(static_cast<std::size_t>(args.n_rows) * static_cast<std::size_t>(n));
     team_.run([&](int worker_idx) {
         const numa::Share share = numa::share_of(n, kColumnUnit, worker_idx, team_.size());
-        for (int begin = share.begin; begin < share.end; begin += kResidentWeightRows)
+        void* scratch = row_scratch(worker_idx, k);
+        const int unit = weight_rows_of_pass(args.n_rows);
+        for (int begin = share.begin; begin < share.end; begin += unit)
             for (int r = 0; r < args.n_rows; r += kernels::kMaxRows)
                 kernels_.rows_gate_up({kernel_weight(args.gate),
                                        kernel_weight(args.up),
-                                       {begin, std::min(begin + kResidentWeightRows, share.end)},
+                                       {begin, std::min(begin + unit, share.end)},
                                        args.x + static_cast<std::ptrdiff_t>(r) * k,
                                        k,
                                        std::min(kernels::kMaxRows, args.n_rows - r),
                                        hidden + static_cast<std::ptrdiff_t>(r) * n,
-                                       n});
+                                       n,
+                                       scratch});
         team_.barrier();
         row_products({args.down, hidden, args.n_rows, args.dst, true},
-                     numa::share_of(args.down.n, kColumnUnit, worker_idx, team_.size()));
+                     numa::share_of(args.down.n, kColumnUnit, worker_idx, team_.size()),
+                     worker_idx);
     });
 }
 
@@ -223,7 +241,7 @@ void CpuDevice::gated_ffn_by_panels(const GatedFfn& args) {
                                  panels,
                                  args.n_rows,
                                  hidden,
-                                 worker_scratch(worker_idx, k, args.n_rows)});
+                                 panel_scratch(worker_idx, k, args.n_rows)});
         team_.barrier();
         const numa::Share down = numa::share_of(args.down.n, kColumnUnit, worker_idx, team_.size());
         kernels_.panels_product({kernel_weight(args.down),
@@ -234,7 +252,7 @@ void CpuDevice::gated_ffn_by_panels(const GatedFfn& args) {
                                  args.down.n,
                                  unit_gains_.data(),
                                  nullptr,
-                                 worker_scratch(worker_idx, n, args.n_rows)});
+                                 panel_scratch(worker_idx, n, args.n_rows)});
     });
 }
 

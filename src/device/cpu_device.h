@@ -49,11 +49,12 @@ class CpuDevice final : public Device {
         return kind_ == StepKind::prefill && kernels_.panel_min_rows < INT32_MAX;
     }
     void pack_rows(const bf16_t* x, int n_rows, int k, bf16_t* panels, int worker_idx) const;
-    void row_products(const Product& args, numa::Share columns) const;
+    void row_products(const Product& args, numa::Share columns, int worker_idx);
     void gated_ffn_by_rows(const GatedFfn& args);
     void gated_ffn_by_panels(const GatedFfn& args);
     void reserve_unit_gains(int n_rows);
-    void* worker_scratch(int worker_idx, int k, int n_rows);
+    void* panel_scratch(int worker_idx, int k, int n_rows);
+    void* row_scratch(int worker_idx, int k);
 
     numa::Team& team_;
     kernels::IsaLevel level_;
@@ -64,7 +65,7 @@ class CpuDevice final : public Device {
     Scratch panels_;                       // packed activations, shared by the team
     Scratch hidden_;                       // the gated intermediate of gated_ffn
     Scratch router_;                       // logits and choices
-    std::vector<Scratch> worker_scratch_;  // panel kernels' own
+    std::vector<Scratch> worker_scratch_;  // the kernels' own
     AlignedTensors aligned_;
 };
 

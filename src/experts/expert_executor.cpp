@@ -84,10 +84,12 @@ ExpertExecutor::State::State(numa::Team& used_team,
         total_size += size;
     }
     check(total_size == shapes.moe_intermediate_size, "the stores hold whole experts together");
-    if (!panels_pay) return;
-    const std::size_t wanted =
-        std::max(kernels.panel_scratch_bytes(shapes.hidden_size, shapes.max_rows),
-                 kernels.panel_scratch_bytes(shapes.moe_intermediate_size, shapes.max_rows));
+    std::size_t wanted = std::max(kernels.row_scratch_bytes(shapes.hidden_size),
+                                  kernels.row_scratch_bytes(shapes.moe_intermediate_size));
+    if (panels_pay)
+        wanted =
+            std::max({wanted, kernels.panel_scratch_bytes(shapes.hidden_size, shapes.max_rows),
+                      kernels.panel_scratch_bytes(shapes.moe_intermediate_size, shapes.max_rows)});
     kernel_scratch_bytes = (wanted + 127) / 128 * 128;  // no line is shared by two workers
     kernel_scratch = ScratchMemory(team.size() * kernel_scratch_bytes);
 }

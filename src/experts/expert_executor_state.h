@@ -109,7 +109,10 @@ struct ExpertExecutor::State {
     EvenRows even_rows(const RowBatch& rows, int worker_idx) noexcept;
     void down(const NodePart& node, int worker_idx) noexcept;
     void zero_columns(float* dst, numa::Share columns) noexcept;
-    void rows_down(const NodePart& node, int group_idx, kernels::RowRange range) noexcept;
+    void rows_down(const NodePart& node,
+                   int group_idx,
+                   kernels::RowRange range,
+                   int worker_idx) noexcept;
     void add_partials(int worker_idx) noexcept;
 };
 

@@ -7,9 +7,9 @@ namespace baltoro::experts {
 namespace {
 
 // Workers' slices are cut at multiples of these. A tile of weights is 16 rows on every level that
-// has panels; row kernels take 4 or 8 rows at a time.
+// has panels; row kernels take 4, 8 or 32 rows at a time.
 constexpr int kPanelUnit = 16;
-constexpr int kRowsUnit = 8;
+constexpr int kRowsUnit = 32;
 
 RowBatch row_batch(const ExpertGroup& group, int batch_idx) {
     const int done = batch_idx * kSlotRows;
@@ -97,7 +97,8 @@ void ExpertExecutor::State::rows_gate_up(const NodePart& node,
         const EvenRows x = even_rows(rows, worker_idx);
         kernels.rows_gate_up({expert.gate, expert.up, range, x.x, x.stride, rows.n_rows,
                               node.slot(first_slot[group_idx] + i),
-                              kernels::padded_depth(node.intermediate_size)});
+                              kernels::padded_depth(node.intermediate_size),
+                              scratch_of(worker_idx)});
     }
 }
 
@@ -130,7 +131,7 @@ void ExpertExecutor::State::down(const NodePart& node, int worker_idx) noexcept 
         const ExpertGroup& group = wave[g];
         if (!is_here(group)) continue;
         if (!uses_panels()) {
-            rows_down(node, static_cast<int>(g), {share.begin, share.end});
+            rows_down(node, static_cast<int>(g), {share.begin, share.end}, worker_idx);
             continue;
         }
         kernels.panels_product({weights(node, group).down,
@@ -153,7 +154,8 @@ void ExpertExecutor::State::zero_columns(float* dst, numa::Share columns) noexce
 
 void ExpertExecutor::State::rows_down(const NodePart& node,
                                       int group_idx,
-                                      kernels::RowRange range) noexcept {
+                                      kernels::RowRange range,
+                                      int worker_idx) noexcept {
     const ExpertGroup& group = wave[group_idx];
     for (int i = 0; i < slots_for(group.n_rows); ++i) {
         const RowBatch rows = row_batch(group, i);
@@ -161,7 +163,7 @@ void ExpertExecutor::State::rows_down(const NodePart& node,
                               node.slot(first_slot[group_idx] + i),
                               kernels::padded_depth(node.intermediate_size), rows.n_rows,
                               sum_of(node), shapes.hidden_size, plan.gains().data() + rows.first,
-                              plan.rows().data() + rows.first});
+                              plan.rows().data() + rows.first, scratch_of(worker_idx)});
     }
 }
 

@@ -54,7 +54,8 @@ struct Buffers {
         for (size_t i = 0; i < size_t{kMostRows} * kHidden; ++i)
             values[i] = bf16_from_float(static_cast<float>(random.uniform()) - 0.5f);
         for (int t = 0; t < n_threads; ++t)
-            scratch.push_back(aligned_bytes(table.panel_scratch_bytes(kHidden, kMostRows)));
+            scratch.push_back(aligned_bytes(std::max(table.panel_scratch_bytes(kHidden, kMostRows),
+                                                     table.row_scratch_bytes(kHidden))));
     }
 };
 
@@ -114,13 +115,13 @@ class Bench {
             table_.panels_gate_up({gate, up, share(kWidth, t), x, op.n_rows, activated, scratch});
         else if (op.gate_up)
             table_.rows_gate_up(
-                {gate, up, share(kWidth, t), x, kHidden, op.n_rows, activated, kWidth});
+                {gate, up, share(kWidth, t), x, kHidden, op.n_rows, activated, kWidth, scratch});
         else if (op.panels)
             table_.panels_product({down, share(kHidden, t), x, op.n_rows, buffers_.out.data(),
                                    kHidden, buffers_.gain.data(), nullptr, scratch});
         else
             table_.rows_product({down, share(kHidden, t), x, kWidth, op.n_rows, buffers_.out.data(),
-                                 kHidden, buffers_.gain.data(), nullptr});
+                                 kHidden, buffers_.gain.data(), nullptr, scratch});
     }
 
     const Options& o_;

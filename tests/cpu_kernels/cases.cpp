@@ -54,8 +54,12 @@ std::vector<CheckedLevel> checked_levels() {
         levels.push_back({std::string(isa_name(level)), table_for(level)});
     if (best_isa() >= IsaLevel::avx512_bf16) {
         Table emulated = table_for(IsaLevel::avx512_bf16);
+        emulated.rows_product = amx_emulated::rows_product;
+        emulated.rows_gate_up = amx_emulated::rows_gate_up;
+        emulated.row_scratch_bytes = amx_emulated::row_scratch_bytes;
         emulated.panels_product = amx_emulated::panels_product;
         emulated.panels_gate_up = amx_emulated::panels_gate_up;
+        emulated.panel_scratch_bytes = amx_emulated::panel_scratch_bytes;
         levels.push_back({"amx emulated", emulated});
     }
     return levels;

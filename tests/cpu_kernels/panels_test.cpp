@@ -1,24 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <new>
-#include <utility>
 
+#include "tests/cpu_kernels/aligned.h"
 #include "tests/cpu_kernels/cases.h"
 
 namespace baltoro::kernels {
 namespace {
-
-template <typename T>
-struct Aligned {
-    explicit Aligned(size_t n) : n_elements(n), memory(new (std::align_val_t{64}) T[n]()) {}
-    ~Aligned() { ::operator delete[](memory, std::align_val_t{64}); }
-    Aligned(Aligned&& other) noexcept
-        : n_elements(other.n_elements), memory(std::exchange(other.memory, nullptr)) {}
-    Aligned& operator=(Aligned&&) = delete;
-    size_t n_elements;
-    T* memory;
-};
 
 int n_panels_of(int n_rows) {
     return (n_rows + kPanelRows - 1) / kPanelRows;

@@ -115,6 +115,10 @@ void add(const float* src, float* dst, std::size_t n) noexcept {
         dst[i] += src[i];
 }
 
+std::size_t row_scratch_bytes(int) noexcept {
+    return 0;
+}
+
 std::size_t panel_scratch_bytes(int, int) noexcept {
     return 64;
 }
@@ -125,6 +129,7 @@ Table plain_kernels(int panel_min_rows) {
     Table table{};
     table.rows_product = rows_product;
     table.rows_gate_up = rows_gate_up;
+    table.row_scratch_bytes = row_scratch_bytes;
     table.pack_panel = pack_panel;
     table.panels_product = panels_product;
     table.panels_gate_up = panels_gate_up;

@@ -1,0 +1,235 @@
+#pragma once
+
+#include "cpu_kernels/amx/chunks.h"
+#include "cpu_kernels/avx512/kernels.h"
+#include "cpu_kernels/avx512/transpose.h"
+
+// Row and panel products from the chunk loop: how much of the work is done at a time, and what
+// becomes of the totals. Rows and panels have the same arithmetic.
+namespace baltoro::kernels {
+namespace {
+
+struct RowScratch {
+    Workspace space;
+    PanelTotals total[2];  // one is used; the packed panel follows
+};
+
+struct PanelScratch {
+    Workspace space;
+    PanelTotals total[kSlicedChunks * kMaxPanels];
+};
+
+static_assert(sizeof(RowScratch) % kPage == 0);
+
+// The first place in the scratch that lies in a page as `like` does; scratches are a page longer
+// than what they hold.
+inline void* aligned_like(void* scratch, uintptr_t like) {
+    const auto at = reinterpret_cast<uintptr_t>(scratch);
+    return static_cast<uint8_t*>(scratch) + (like - at) % kPage;
+}
+
+template <class Finish>
+void run_chunks(const ChunkedProduct& a,
+                bool one_column,
+                Workspace& space,
+                PanelTotals* total,
+                const Finish& finish) noexcept {
+    const bool bf16 = a.top.format == WeightFormat::bf16;
+    if (bf16 && one_column)
+        ChunkLoop<WeightFormat::bf16, 1>(a, space, total).run(finish);
+    else if (bf16)
+        ChunkLoop<WeightFormat::bf16, kPanelRows>(a, space, total).run(finish);
+    else if (one_column)
+        ChunkLoop<WeightFormat::fp8_block, 1>(a, space, total).run(finish);
+    else
+        ChunkLoop<WeightFormat::fp8_block, kPanelRows>(a, space, total).run(finish);
+}
+
+// Up to 16 rows: one row as it lies, more (or a ragged depth) as a panel packed into the scratch.
+template <class Finish>
+void run_rows(ChunkedProduct a,
+              const bf16_t* x,
+              ptrdiff_t x_stride,
+              int n_rows,
+              void* scratch,
+              const Finish& finish) noexcept {
+    RowScratch& rows = *static_cast<RowScratch*>(aligned_like(scratch, 0));
+    const bool one_column = n_rows == 1 && a.top.k % kPanelDepth == 0;
+    a.x = x;
+    if (!one_column) {
+        auto* panel = reinterpret_cast<bf16_t*>(&rows + 1);
+        avx512::pack_panel({x, x_stride, nullptr, n_rows, a.top.k, panel});
+        a.x = panel;
+    }
+    a.panel_distance = 0;
+    a.n_panels = 1;
+    a.slice = padded_depth(a.top.k);
+    a.batch_chunks = 1;
+    run_chunks(a, one_column, rows.space, rows.total, finish);
+}
+
+// Up to kMaxPanels panels. Where they do not fit the second cache level together, k is cut.
+template <class Finish>
+void run_panels(ChunkedProduct a,
+                const bf16_t* panels,
+                int n_panels,
+                void* memory,
+                const Finish& finish) noexcept {
+    PanelScratch& scratch =
+        *static_cast<PanelScratch*>(aligned_like(memory, reinterpret_cast<uintptr_t>(panels)));
+    a.x = panels;
+    a.panel_distance = static_cast<ptrdiff_t>(panel_elements(a.top.k));
+    a.n_panels = n_panels;
+    const auto k_bytes = static_cast<size_t>(n_panels) * kPanelRows * sizeof(bf16_t);
+    const bool fits = k_bytes * static_cast<size_t>(a.top.k) <= kResidentBytes;
+    a.slice = fits ? padded_depth(a.top.k)
+                   : static_cast<int>(kResidentBytes / k_bytes) / kScaleBlock * kScaleBlock;
+    a.batch_chunks = fits ? 1 : kSlicedChunks;
+    run_chunks(a, false, scratch.space, scratch.total, finish);
+}
+
+inline ChunkedProduct chunks_of(const Weight& w, RowRange range) {
+    ChunkedProduct a = {};
+    a.top = a.bottom = w;
+    a.bottom_offset = kTileRows;
+    a.chunk_rows = kChunkRows;
+    a.range = range;
+    return a;
+}
+
+inline ChunkedProduct chunks_of(const Weight& gate, const Weight& up, RowRange range) {
+    ChunkedProduct a = {};
+    a.top = gate;
+    a.bottom = up;
+    a.chunk_rows = kTileRows;
+    a.range = range;
+    return a;
+}
+
+inline void load_transposed(const float (&tile)[kTileRows][kPanelRows], __m512i (&v)[16]) {
+    for (int s = 0; s < kTileRows; ++s)
+        v[s] = _mm512_load_si512(tile[s]);
+    transpose(v);
+}
+
+// Where a product's sums go: RowsProduct and PanelsProduct say it in the same words.
+template <class Product>
+inline void put_sums(const Product& a, int r, int i, __mmask16 lanes, __m512 sum) {
+    float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
+    if (a.gain)
+        sum = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, dst),
+                            _mm512_mul_ps(_mm512_set1_ps(a.gain[r]), sum));
+    _mm512_mask_storeu_ps(dst, lanes, sum);
+}
+
+// The totals of one panel whose first row is r0.
+template <class Product>
+void put_panel(const Product& a, int chunk, int r0, int n_rows, const PanelTotals& total) {
+    for (int tile = 0; tile < 2; ++tile) {
+        const int i = chunk + tile * kTileRows;
+        const __mmask16 lanes = first_lanes(a.range.end - i);
+        if (lanes == 0) return;
+        __m512i v[16];
+        load_transposed(total[tile], v);
+        for (int r = 0; r < n_rows; ++r)
+            put_sums(a, r0 + r, i, lanes, _mm512_castsi512_ps(v[r]));
+    }
+}
+
+inline __m512i activated(const PanelTotals& total, int s) {
+    return bf16_bits_ps(
+        _mm512_mul_ps(silu_ps(_mm512_load_ps(total[0][s])), _mm512_load_ps(total[1][s])));
+}
+
+void tile_rows_product(const RowsProduct& a) noexcept {
+    if (a.n_rows == 0) return;
+    const bool one_column = a.n_rows == 1 && a.w.k % kPanelDepth == 0;
+    run_rows(chunks_of(a.w, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
+             [&](int chunk, int, int, const PanelTotals* total) {
+                 if (!one_column) return put_panel(a, chunk, 0, a.n_rows, *total);
+                 for (int tile = 0; tile < 2; ++tile)
+                     put_sums(a, 0, chunk + tile * kTileRows,
+                              first_lanes(a.range.end - chunk - tile * kTileRows),
+                              _mm512_load_ps((*total)[tile][0]));
+             });
+}
+
+void tile_rows_gate_up(const RowsGateUp& a) noexcept {
+    if (a.n_rows == 0) return;
+    const bool one_column = a.n_rows == 1 && a.gate.k % kPanelDepth == 0;
+    run_rows(chunks_of(a.gate, a.up, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
+             [&](int chunk, int, int, const PanelTotals* total) {
+                 const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
+                 bf16_t* dst = a.dst + chunk;
+                 if (one_column) {
+                     _mm256_mask_storeu_epi16(dst, first_lanes(n),
+                                              _mm512_cvtepi32_epi16(activated(*total, 0)));
+                     return;
+                 }
+                 for (int s = 0; s < n; ++s) {
+                     bf16_t value[kPanelRows];
+                     _mm256_storeu_si256(reinterpret_cast<__m256i*>(value),
+                                         _mm512_cvtepi32_epi16(activated(*total, s)));
+                     for (int r = 0; r < a.n_rows; ++r)
+                         dst[r * a.dst_stride + s] = value[r];
+                 }
+             });
+}
+
+// Rows of a call, at most kMaxPanels panels at a time.
+template <class Work>
+void for_panels(int n_rows, const Work& work) {
+    for (int r0 = 0; r0 < n_rows; r0 += kMaxPanels * kPanelRows) {
+        const int n = n_rows - r0 < kMaxPanels * kPanelRows ? n_rows - r0 : kMaxPanels * kPanelRows;
+        work(r0, (n + kPanelRows - 1) / kPanelRows);
+    }
+}
+
+void tile_panels_product(const PanelsProduct& a) noexcept {
+    for_panels(a.n_rows, [&](int r0, int n_panels) {
+        run_panels(chunks_of(a.w, a.range), a.panels + r0 / kPanelRows * panel_elements(a.w.k),
+                   n_panels, a.scratch, [&](int chunk, int first, int n, const PanelTotals* total) {
+                       for (int p = 0; p < n; ++p) {
+                           const int row = r0 + (first + p) * kPanelRows;
+                           const int n_rows =
+                               a.n_rows - row < kPanelRows ? a.n_rows - row : kPanelRows;
+                           put_panel(a, chunk, row, n_rows, total[p]);
+                       }
+                   });
+    });
+}
+
+void tile_panels_gate_up(const PanelsGateUp& a) noexcept {
+    const size_t distance = panel_elements(a.gate.n);
+    for_panels(a.n_rows, [&](int r0, int n_panels) {
+        run_panels(
+            chunks_of(a.gate, a.up, a.range), a.panels + r0 / kPanelRows * panel_elements(a.gate.k),
+            n_panels, a.scratch, [&](int chunk, int first, int n_group, const PanelTotals* total) {
+                const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
+                for (int p = 0; p < n_group; ++p) {
+                    const int panel = r0 / kPanelRows + first + p;
+                    const __mmask16 rows = first_lanes(a.n_rows - panel * kPanelRows);
+                    bf16_t* dst = a.dst_panels + panel * distance +
+                                  static_cast<ptrdiff_t>(chunk) * kPanelRows;
+                    // Pairs of weight rows; the second of the last one may not exist.
+                    for (int s = 0; s < n; s += 2) {
+                        __m512i pair = activated(total[p], s);
+                        if (s + 1 < n)
+                            pair = _mm512_or_si512(
+                                pair, _mm512_slli_epi32(activated(total[p], s + 1), 16));
+                        _mm512_storeu_si512(dst + s * kPanelRows,
+                                            _mm512_maskz_mov_epi32(rows, pair));
+                    }
+                }
+            });
+    });
+}
+
+constexpr size_t kPanelScratchBytes = kPage + sizeof(PanelScratch);
+
+inline size_t tile_row_scratch_bytes(int k) noexcept {
+    return kPage + sizeof(RowScratch) + panel_elements(k) * sizeof(bf16_t);
+}
+
+}  // namespace
+}  // namespace baltoro::kernels
