@@ -35,7 +35,11 @@ class StopSignals {
         sigaddset(&set_, SIGINT);
         pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     }
-    void wait() const { sigwaitinfo(&set_, nullptr); }
+    void wait() const {
+        // Fails when the process is stopped and goes on, by SIGCONT or a debugger.
+        while (sigwaitinfo(&set_, nullptr) < 0) {
+        }
+    }
     bool came_within_ms(int ms) const {
         const timespec patience{ms / 1000, ms % 1000 * 1'000'000L};
         return sigtimedwait(&set_, nullptr, &patience) > 0;
