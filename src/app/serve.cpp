@@ -91,6 +91,7 @@ server::HttpServerOptions http_options(const ServeCommand& command) {
     options.access.allowed_hosts = command.allowed_hosts;
     options.access.allowed_origins = command.allowed_origins;
     options.access.api_keys = read_api_keys(command);
+    options.limits.all_bodies_bytes = static_cast<std::size_t>(command.body_memory_mb) << 20;
     return options;
 }
 

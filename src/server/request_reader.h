@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -40,6 +41,9 @@ class RequestReader {
     void fill_request();
     boost::asio::awaitable<Step> read_more_of_body();
     Step decode_body();
+    std::size_t body_room(std::size_t needed) const;
+    Step append_to_body(std::string_view piece);
+    Step refuse_for_lack_of_memory();
     Step refuse(int status, const char* message);
     Step refuse(const ApiError& error);
 
