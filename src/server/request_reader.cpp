@@ -90,6 +90,7 @@ asio::awaitable<RequestReader::Step> RequestReader::read_body() {
     // At once, not when the client has sent most of it.
     const std::size_t announced = parser_.content_length().value_or(0);
     if (!request_.body_share.may_grow_to(announced)) co_return refuse_for_lack_of_memory();
+    body_begin_ = Clock::now();
     const bool waits = !request_.header("Expect").empty() && !request_.is_http_10;
     if (waits && connection_.unread().empty()) {
         co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -110,10 +111,18 @@ asio::awaitable<RequestReader::Step> RequestReader::read_body() {
     co_return Step::done;
 }
 
+// Not a byte for too long, or fewer in all than the slowest honest client sends. Only bytes of the
+// body count, not those around chunks.
+Clock::time_point RequestReader::body_deadline() const {
+    const Clock::time_point silent = Clock::now() + limits_.body_time;
+    if (limits_.body_bytes_per_s == 0) return silent;
+    const std::chrono::milliseconds earned(request_.body.size() * 1000 / limits_.body_bytes_per_s);
+    return std::min(silent, body_begin_ + limits_.body_time + earned);
+}
+
 asio::awaitable<RequestReader::Step> RequestReader::read_more_of_body() {
-    const Clock::time_point deadline = Clock::now() + limits_.body_time;
     // Not within the switch, nor a large array in a coroutine: g++ 12 breaks the frame.
-    const Read read = co_await connection_.read(kReadBytes, deadline);
+    const Read read = co_await connection_.read(kReadBytes, body_deadline());
     switch (read) {
         case Read::data:
             co_return Step::done;

@@ -1,4 +1,6 @@
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -25,6 +27,28 @@ HttpServerOptions with_body_memory(std::size_t n_bytes) {
     options.limits.linger_time = 10s;
     return options;
 }
+
+// Sends a byte every few milliseconds until it is told to end.
+class Trickle {
+  public:
+    explicit Trickle(TestClient& client)
+        : thread_([this, &client] {
+              while (!ends_) {
+                  client.send("x");
+                  std::this_thread::sleep_for(5ms);
+              }
+          }) {}
+    ~Trickle() {
+        ends_ = true;
+        thread_.join();
+    }
+    Trickle(const Trickle&) = delete;
+    Trickle& operator=(const Trickle&) = delete;
+
+  private:
+    std::atomic<bool> ends_ = false;
+    std::thread thread_;  // the last member: it uses the other
+};
 
 }  // namespace
 
@@ -106,5 +130,48 @@ TEST_CASE("clients that announce bodies and send little keep nobody out") {
     REQUIRE(eventually([&] { return server.server().n_connections() == 50; }));
     TestClient client(server.port());
     client.send(post("/a", std::string(500'000, 'b')));
+    CHECK(status_of(client.read_reply()) == 200);
+}
+
+TEST_CASE("a body that trickles in is answered with 408 however steady it is") {
+    HttpServerOptions options = TestServer::short_times();
+    TestServer server(options);
+    TestClient client(server.port());
+    client.send(head_of("/a", 1 << 20));
+    const Trickle trickle(client);
+    CHECK(status_of(client.read_all()) == 408);
+    CHECK(server.n_calls == 0);
+}
+
+TEST_CASE("chunks' overhead does not make a trickle faster") {
+    TestServer server;
+    TestClient client(server.port());
+    client.send(
+        "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n");
+    std::atomic<bool> ends = false;
+    std::thread sender([&] {
+        while (!ends) {
+            client.send("1;e=" + std::string(2000, 'e') + "\r\nx\r\n");
+            std::this_thread::sleep_for(5ms);
+        }
+    });
+    CHECK(status_of(client.read_all()) == 408);
+    ends = true;
+    sender.join();
+}
+
+TEST_CASE("a body that comes fast enough may take longer than a silence") {
+    HttpServerOptions options = TestServer::short_times();
+    options.limits.body_time = 1s;
+    options.limits.body_bytes_per_s = 1000;
+    TestServer server(options);
+    TestClient client(server.port());
+    constexpr int kPieces = 12;
+    client.send(head_of("/a", kPieces * 1000));
+    for (int i = 0; i < kPieces; ++i) {
+        std::this_thread::sleep_for(100ms);
+        client.send(std::string(1000, 'b'));
+    }
     CHECK(status_of(client.read_reply()) == 200);
 }
