@@ -131,6 +131,20 @@ void add_network(CLI::App& serve, ServeCommand& command) {
     serve.add_option("--api-key-file", command.api_key_file, "File with one key per line")
         ->group(network)
         ->type_name("FILE");
+    serve
+        .add_option("--max-connections", command.max_connections,
+                    "Connections at once; one more ends the one that has been idle longest, or "
+                    "gets 503 (default 1024)")
+        ->check(CLI::Range(1, 1 << 20))
+        ->group(network)
+        ->type_name("N");
+    serve
+        .add_option("--body-memory", command.body_memory_mb,
+                    "Megabytes of request bodies held at once over all connections; what does "
+                    "not fit gets 503 (default 256; one body has 64 at most)")
+        ->check(CLI::Range(1, 1 << 20))
+        ->group(network)
+        ->type_name("MB");
 }
 
 CLI::App* add_serve(CLI::App& app, ServeCommand& command) {

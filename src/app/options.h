@@ -48,6 +48,8 @@ struct ServeCommand {
     std::vector<std::string> allowed_origins;
     std::vector<std::string> api_keys;
     std::string api_key_file;
+    int max_connections = 1024;
+    int body_memory_mb = 256;
     std::string alias;
     bool strict_model = false;
     int n_parallel = 4;

@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "app/open_files.h"
 #include "app/runtime.h"
 #include "app/version.h"
 #include "base/error.h"
@@ -35,7 +36,11 @@ class StopSignals {
         sigaddset(&set_, SIGINT);
         pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     }
-    void wait() const { sigwaitinfo(&set_, nullptr); }
+    void wait() const {
+        // Fails when the process is stopped and goes on, by SIGCONT or a debugger.
+        while (sigwaitinfo(&set_, nullptr) < 0) {
+        }
+    }
     bool came_within_ms(int ms) const {
         const timespec patience{ms / 1000, ms % 1000 * 1'000'000L};
         return sigtimedwait(&set_, nullptr, &patience) > 0;
@@ -79,6 +84,19 @@ std::string served_name(const ServeCommand& command) {
     return name.empty() ? "model" : name;
 }
 
+// As many as asked for, or as many as the limit of open files allows.
+std::size_t n_connections_for(const ServeCommand& command) {
+    const auto n_wanted = static_cast<std::size_t>(command.max_connections);
+    const std::size_t n_files = raise_open_file_limit();
+    const std::size_t n = connections_within(n_files, n_wanted);
+    if (n < n_wanted)
+        log_warning(
+            fmt::format("only {} connections at once, not {}: this process may have no "
+                        "more than {} open files (raise it with ulimit -n)",
+                        n, n_wanted, n_files));
+    return n;
+}
+
 server::HttpServerOptions http_options(const ServeCommand& command) {
     server::HttpServerOptions options;
     options.host = command.host;
@@ -87,6 +105,8 @@ server::HttpServerOptions http_options(const ServeCommand& command) {
     options.access.allowed_hosts = command.allowed_hosts;
     options.access.allowed_origins = command.allowed_origins;
     options.access.api_keys = read_api_keys(command);
+    options.limits.all_bodies_bytes = static_cast<std::size_t>(command.body_memory_mb) << 20;
+    options.limits.n_connections = n_connections_for(command);
     return options;
 }
 

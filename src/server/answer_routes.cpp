@@ -51,6 +51,7 @@ net::awaitable<void> ApiService::write_answers(Exchange& exchange,
     const ServedModel& served = model();
     ApiRequest api = parse(exchange.request.body, served.limits);
     std::vector<Request> requests = build_requests(served, api);
+    exchange.request.drop_body();  // an answer may take minutes
     auto writer = make_writer(api, served);
     PendingAnswers answers(exchange.response.executor());
     exchange.tally.emplace(requests.size(), api.n);

@@ -12,7 +12,9 @@ struct HttpLimits {
     std::size_t head_bytes = 64 << 10;         // request line and fields; beyond: 431
     std::size_t n_fields = 100;                // beyond: 431
     std::size_t body_bytes = 64 << 20;         // after decoding chunks; beyond: 413
+    std::size_t all_bodies_bytes = 256 << 20;  // held at once over all connections; beyond: 503
     std::size_t n_connections = 1024;          // beyond: the oldest idle one is closed, or 503
+    std::size_t body_bytes_per_s = 16 << 10;   // of a body that takes longer than body_time; 0: any
 
     std::chrono::milliseconds head_time{10'000};   // from the first byte to the empty line
     std::chrono::milliseconds body_time{30'000};   // without a byte of the body

@@ -46,6 +46,9 @@ class HttpServer {
     int port() const noexcept { return port_; }
     std::size_t n_connections() const { return service_.connections.size(); }
 
+    // Memory taken by the bodies of requests.
+    std::size_t n_body_bytes() const noexcept { return service_.bodies.n_taken(); }
+
     // Those that wait for a request.
     std::size_t n_idle_connections() const { return service_.connections.n_idle(); }
 

@@ -60,6 +60,7 @@ asio::awaitable<bool> HttpSession::serve_one() {
     request_.over_unix = ends_.over_unix;
     request_.peer = ends_.peer;
     request_.local_host = ends_.local_host;
+    request_.body_share = BodyShare(service_.bodies);
     if (!co_await wait_for_request()) co_return false;
     is_first_ = false;
     request_.id = service_.next_request_id();
@@ -110,6 +111,7 @@ asio::awaitable<bool> HttpSession::respond(bool keep_alive) {
     connection_.watch_peer();
     const bool ok = co_await run_handler(writer);
     connection_.stop_watching();
+    request_.drop_body();
     if (!ok && !writer.has_begun() && !connection_.is_disconnected()) {
         co_return co_await send_error(api_error(500, "The server failed to answer the request."),
                                       false);
@@ -144,6 +146,7 @@ void HttpSession::log_failure(const char* what) const {
 
 // Whether the connection may carry another request.
 asio::awaitable<bool> HttpSession::send_error(const ApiError& error, bool keep_alive) {
+    request_.drop_body();  // before the client takes its time to go
     ResponseWriter writer(connection_, request_, keep_alive, service_.closing);
     co_await writer.send(error_reply(request_, error));
     if (!writer.keeps_connection()) co_await connection_.close_after_reading();

@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "server/access_rules.h"
+#include "server/body_budget.h"
 #include "server/connection_table.h"
 #include "server/http_connection.h"
 #include "server/http_limits.h"
@@ -23,7 +24,8 @@ struct HttpService {
         : limits(its_limits),
           access(std::move(rules)),
           handler(std::move(its_handler)),
-          connections(limits.n_connections) {}
+          connections(limits.n_connections),
+          bodies(limits.all_bodies_bytes) {}
 
     // "req_" and 24 hexadecimal digits that a client cannot guess from its own.
     std::string next_request_id();
@@ -32,6 +34,7 @@ struct HttpService {
     AccessRules access;
     const HttpHandler handler;
     ConnectionTable connections;        // any thread
+    BodyBudget bodies;                  // any thread
     std::atomic<bool> closing = false;  // no more requests are taken
     std::atomic<std::uint64_t> n_requests = 0;
     std::uint64_t id_seed = 0;

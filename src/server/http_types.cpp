@@ -29,4 +29,9 @@ std::size_t HttpRequest::n_headers(std::string_view name) const noexcept {
     });
 }
 
+void HttpRequest::drop_body() noexcept {
+    std::string().swap(body);  // clear() would keep the memory
+    body_share.release();
+}
+
 }  // namespace baltoro::server

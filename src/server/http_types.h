@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "server/body_budget.h"
+
 namespace baltoro::server {
 
 struct HttpHeader {
@@ -27,6 +29,7 @@ struct HttpRequest {
     std::string query;   // after '?', which is not part of it
     HttpHeaders headers;
     std::string body;
+    BodyShare body_share;   // for the memory of `body`
     bool has_body = false;  // a body was announced, perhaps an empty one in chunks
     bool is_http_10 = false;
     bool over_unix = false;
@@ -36,6 +39,9 @@ struct HttpRequest {
     // Value of the first header of that name, in any case; empty if there is none.
     std::string_view header(std::string_view name) const noexcept;
     std::size_t n_headers(std::string_view name) const noexcept;
+
+    // Frees the body's memory for other requests, once what it says is known.
+    void drop_body() noexcept;
 };
 
 struct HttpReply {

@@ -1,5 +1,6 @@
 #include "server/request_reader.h"
 
+#include <algorithm>
 #include <array>
 
 #include <boost/asio/buffer.hpp>
@@ -26,7 +27,7 @@ RequestReader::RequestReader(HttpConnection& connection,
                              HttpRequest& request)
     : connection_(connection), limits_(limits), request_(request) {
     parser_.header_limit(static_cast<std::uint32_t>(limits.head_bytes + 1));
-    parser_.body_limit(limits.body_bytes);
+    parser_.body_limit(std::min(limits.body_bytes, limits.all_bodies_bytes));
 }
 
 asio::awaitable<RequestReader::Step> RequestReader::read_head() {
@@ -86,6 +87,10 @@ void RequestReader::fill_request() {
 
 asio::awaitable<RequestReader::Step> RequestReader::read_body() {
     if (parser_.is_done()) co_return Step::done;
+    // At once, not when the client has sent most of it.
+    const std::size_t announced = parser_.content_length().value_or(0);
+    if (!request_.body_share.may_grow_to(announced)) co_return refuse_for_lack_of_memory();
+    body_begin_ = Clock::now();
     const bool waits = !request_.header("Expect").empty() && !request_.is_http_10;
     if (waits && connection_.unread().empty()) {
         co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -106,10 +111,18 @@ asio::awaitable<RequestReader::Step> RequestReader::read_body() {
     co_return Step::done;
 }
 
+// Not a byte for too long, or fewer in all than the slowest honest client sends. Only bytes of the
+// body count, not those around chunks.
+Clock::time_point RequestReader::body_deadline() const {
+    const Clock::time_point silent = Clock::now() + limits_.body_time;
+    if (limits_.body_bytes_per_s == 0) return silent;
+    const std::chrono::milliseconds earned(request_.body.size() * 1000 / limits_.body_bytes_per_s);
+    return std::min(silent, body_begin_ + limits_.body_time + earned);
+}
+
 asio::awaitable<RequestReader::Step> RequestReader::read_more_of_body() {
-    const Clock::time_point deadline = Clock::now() + limits_.body_time;
     // Not within the switch, nor a large array in a coroutine: g++ 12 breaks the frame.
-    const Read read = co_await connection_.read(kReadBytes, deadline);
+    const Read read = co_await connection_.read(kReadBytes, body_deadline());
     switch (read) {
         case Read::data:
             co_return Step::done;
@@ -131,10 +144,11 @@ RequestReader::Step RequestReader::decode_body() {
     body.more = true;
     error_code error;
     connection_.buffer().consume(parser_.put(connection_.buffer().data(), error));
-    request_.body.append(piece.data(), piece.size() - body.size);
     if (error == http::error::body_limit) {
         return refuse(413, "The body is larger than this server accepts.");
     }
+    const Step step = append_to_body({piece.data(), piece.size() - body.size});
+    if (step != Step::done) return step;
     const bool too_long =
         error == http::error::need_more && connection_.unread().size() > kReadBytes;
     if (too_long ||
@@ -142,6 +156,36 @@ RequestReader::Step RequestReader::decode_body() {
         return refuse(400, "The chunks of the body are not valid.");
     }
     return Step::done;
+}
+
+// Bytes to reserve when the body gets that long. A client that promises a lot and sends little
+// keeps nobody out: at most four times what has come.
+std::size_t RequestReader::body_room(std::size_t needed) const {
+    // Twice, as std::string::reserve() would make of less.
+    const std::size_t room = std::max(needed, 2 * request_.body.capacity());
+    const std::size_t announced = parser_.content_length().value_or(0);
+    return announced > room && announced <= 2 * room ? announced : room;
+}
+
+RequestReader::Step RequestReader::append_to_body(std::string_view piece) {
+    std::string& body = request_.body;
+    const std::size_t needed = body.size() + piece.size();
+    if (needed > body.capacity()) {
+        const std::size_t room = body_room(needed);
+        if (!request_.body_share.grow_to(room)) return refuse_for_lack_of_memory();
+        body.reserve(room);
+    }
+    body.append(piece);
+    return Step::done;
+}
+
+RequestReader::Step RequestReader::refuse_for_lack_of_memory() {
+    ApiError error;
+    error.status = 503;
+    error.type = "server_error";
+    error.message = "The server holds as many bytes of requests as it may.";
+    error.retry_after_s = 1;
+    return refuse(error);
 }
 
 RequestReader::Step RequestReader::refuse(int status, const char* message) {

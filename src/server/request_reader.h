@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -38,8 +39,13 @@ class RequestReader {
   private:
     Step parse_head(const RequestHead& head);
     void fill_request();
+    // When the client has to have sent the next bytes of the body.
+    HttpConnection::Clock::time_point body_deadline() const;
     boost::asio::awaitable<Step> read_more_of_body();
     Step decode_body();
+    std::size_t body_room(std::size_t needed) const;
+    Step append_to_body(std::string_view piece);
+    Step refuse_for_lack_of_memory();
     Step refuse(int status, const char* message);
     Step refuse(const ApiError& error);
 
@@ -47,6 +53,7 @@ class RequestReader {
     const HttpLimits& limits_;
     HttpRequest& request_;
     boost::beast::http::request_parser<boost::beast::http::buffer_body> parser_;
+    HttpConnection::Clock::time_point body_begin_;
     ApiError error_;
 };
 

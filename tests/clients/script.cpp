@@ -30,6 +30,8 @@ ScriptRule rule_of(const nlohmann::json& entry) {
             rule.answer = value.get<std::string>();
         else if (key == "ms_per_token")
             rule.ms_per_token = count_of(value, kLongestToken_ms);
+        else if (key == "ms_per_prompt_token")
+            rule.ms_per_prompt_token = count_of(value, kLongestToken_ms);
         else if (key == "n_random_letters")
             rule.n_random_letters = count_of(value, kMostLetters);
         else

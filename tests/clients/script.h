@@ -8,17 +8,18 @@ namespace baltoro::testing {
 
 // What a scripted model says when its conversation contains a text.
 struct ScriptRule {
-    std::string when;          // empty: always
-    std::string answer;        // spellings of special tokens stand for them
-    int ms_per_token = 0;      // how long each token takes
-    int n_random_letters = 0;  // instead of `answer`: as many of a to z, all equally likely
+    std::string when;             // empty: always
+    std::string answer;           // spellings of special tokens stand for them
+    int ms_per_token = 0;         // how long each token of it takes
+    int ms_per_prompt_token = 0;  // once the prompt's part so far contains `when`
+    int n_random_letters = 0;     // instead of `answer`: as many of a to z, all equally likely
 };
 
 // The lines of a scripted model. Immutable; any thread.
 class Script {
   public:
-    // A JSON array of {"when", "answer", "ms_per_token", "n_random_letters"}. Throws Error naming
-    // `source` for anything else.
+    // A JSON array of {"when", "answer", "ms_per_token", "ms_per_prompt_token",
+    // "n_random_letters"}. Throws Error naming `source` for anything else.
     static Script parse(const std::string& json_text, const std::string& source);
 
     // The last rule whose `when` occurs in what was said since the model's last turn; a default if

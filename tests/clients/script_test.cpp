@@ -10,12 +10,13 @@ using namespace baltoro::testing;
 TEST_CASE("the last rule that fits what was heard wins") {
     const Script script = Script::parse(
         R"([{"when": "", "answer": "any"}, {"when": "rain", "answer": "wet"},
-            {"when": "snow", "answer": "white", "ms_per_token": 5}])",
+            {"when": "snow", "answer": "white", "ms_per_token": 5, "ms_per_prompt_token": 7}])",
         "test");
     CHECK(script.rule_for("hello").answer == "any");
     CHECK(script.rule_for("will it rain?").answer == "wet");
     CHECK(script.rule_for("rain and snow").answer == "white");
     CHECK(script.rule_for("snow").ms_per_token == 5);
+    CHECK(script.rule_for("snow").ms_per_prompt_token == 7);
 }
 
 TEST_CASE("a script without a fitting rule still answers") {

@@ -82,6 +82,7 @@ void ScriptedDevice::copy_from_host(void* dst, const void* host_src, std::size_t
 // The residual stream carries a row's number in its first element; nothing adds to it.
 void ScriptedDevice::embed(const device::Embed& args) {
     ids_.assign(args.ids.begin(), args.ids.end());
+    is_new_step_ = true;
     for (std::size_t r = 0; r < ids_.size(); r++)
         args.dst[r * static_cast<std::size_t>(args.table.k)] = static_cast<float>(r);
 }
@@ -121,6 +122,18 @@ void ScriptedDevice::write_latent(const device::WriteLatent& args) {
             halves[2] = low_half(position);
             halves[3] = high_half(position);
         }
+    }
+    if (std::exchange(is_new_step_, false)) take_time_for_prompts();
+}
+
+// A prompt's rows come several at a time, an answer's one by one.
+void ScriptedDevice::take_time_for_prompts() const {
+    for (const StepSequence& sequence : sequences_) {
+        if (sequence.n_rows == 1) continue;
+        const int last_row = sequence.first_row + sequence.n_rows - 1;
+        const std::string so_far = tokenizer_.decode(tokens_up_to(last_row));
+        const int ms = script_.rule_for(so_far).ms_per_prompt_token;
+        std::this_thread::sleep_for(std::chrono::milliseconds(ms * sequence.n_rows));
     }
 }
 

@@ -56,6 +56,7 @@ class ScriptedDevice final : public device::Device {
     };
 
     void release(void* data, std::size_t size_bytes) noexcept override;
+    void take_time_for_prompts() const;
     bf16_t* slot(const StepSequence& sequence, int position) const;
     std::vector<std::int32_t> tokens_up_to(int row) const;
     void write_logits(int row, std::span<float> logits) const;
@@ -67,6 +68,7 @@ class ScriptedDevice final : public device::Device {
     std::int32_t end_of_turn_;
     std::vector<std::int32_t> ids_;        // of the step's rows
     std::vector<StepSequence> sequences_;  // of the step
+    bool is_new_step_ = false;             // no layer of it is written
     bf16_t* pages_ = nullptr;              // of the layer written last
     int latent_dim_ = 0;
 };

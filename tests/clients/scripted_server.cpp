@@ -1,5 +1,5 @@
-// `baltoro serve` with a model that says what a script tells it to: the same options and --script
-// FILE. For tests of clients.
+// `baltoro serve` with a model that says what a script tells it to: the same command line, with or
+// without `serve`, and --script FILE. For tests of clients.
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -36,7 +36,7 @@ Arguments arguments_of(int argc, char** argv) {
     for (int i = 1; i < argc; i++) {
         if (std::string_view(argv[i]) == "--script" && i + 1 < argc)
             arguments.script_file = argv[++i];
-        else
+        else if (i > 1 || std::string_view(argv[i]) != "serve")
             arguments.serve.push_back(argv[i]);
     }
     if (arguments.script_file.empty()) throw Error("--script FILE is missing");

@@ -288,6 +288,15 @@ class Serve(unittest.TestCase):
             self.assertEqual(server.process.wait(5), 128 + signal.SIGTERM)
         server.process.stderr.close()
 
+    def test_being_stopped_and_continued_does_not_end_it(self):
+        server = Server(self.model)
+        server.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
+        server.process.send_signal(signal.SIGCONT)
+        self.assertEqual([server.request("GET", "/health")[0] for _ in range(20)], [200] * 20)
+        server.stop()
+        self.assertEqual(len([line for line in server.lines if "stopping" in line]), 1, server.log())
+
     def test_options_come_from_the_environment_and_keys_are_asked_for(self):
         server = Server(self.model, "--log-format", "json", env={
             "BALTORO_API_KEY": "sesame", "BALTORO_ALIAS": "kimi-k2", "BALTORO_CTX_SIZE": "1024"})

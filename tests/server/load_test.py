@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""What many clients at once leave behind in `baltoro serve`, and what happens at its limits. On a small random model.
+Usage: load_test.py BALTORO [SANITIZER]
+
+Under a sanitizer memory is not looked at: its allocator keeps what was freed."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from running_server import RunningServer
+from slow_clients import SlowClients, allow_open_files
+
+BALTORO = sys.argv[1]
+LOOKS_AT_MEMORY = sys.argv[2:] in ([], ["none"])
+N_SLOW = 1000
+FILES_FOR_SLOW = N_SLOW + 300  # the server keeps 256 for other things
+HEAD_TIME_S, BODY_TIME_S = 10, 30  # the server's
+
+# With one arena, what the allocator takes from the system does not depend on which thread served whom: it grows to the
+# peak of a round and stays there, because the next round needs all of it again. A leak of 512 bytes per stream or 50
+# bytes per connection shows.
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+ALLOWED_HEAP_KB = 256
+# Resident memory still creeps within that heap, as other free pages of it are used than before.
+ALLOWED_RSS_KB = 2048
+
+
+def chat(text, **more):
+    return {"model": "any", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "temperature": 0,
+            "ignore_eos": True, **more}
+
+
+def content(reply):
+    return reply["choices"][0]["message"]["content"]
+
+
+class Process:
+    """What the kernel says of a process."""
+
+    def __init__(self, pid):
+        self.directory = pathlib.Path(f"/proc/{pid}")
+
+    def n_files(self):
+        return len(os.listdir(self.directory / "fd"))
+
+    def heap_kb(self):
+        """What it may write to: the heap, stacks and what was allocated at the start."""
+        return self.status_kb("VmData")
+
+    def rss_kb(self):
+        """Memory of its own; pages of the checkpoint's files come and go as the system likes."""
+        return self.status_kb("RssAnon")
+
+    def status_kb(self, name):
+        return int(re.search(rf"{name}:\s*(\d+)", (self.directory / "status").read_text()).group(1))
+
+
+def eventually(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class Load(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp())
+        cls.model = cls.directory / "k2-tiny"
+        subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], check=True,
+                       capture_output=True)
+        config = cls.model / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 4096}))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.directory)
+
+    def start(self, *args, **kwargs):
+        server = RunningServer(BALTORO, self.model, "--chunk", 128, "--ctx-size", 2048, "--quiet", *args, **kwargs)
+        self.addCleanup(server.process.kill)
+        return server, Process(server.process.pid)
+
+    def check_growth(self, sizes, allowed_kb):
+        if LOOKS_AT_MEMORY:
+            self.assertLessEqual(sizes[-1] - sizes[0], allowed_kb, sizes)
+
+    # --- what is left behind
+
+    def test_64_streams_leave_nothing(self):
+        server, process = self.start("--parallel", 64, "--max-queue", 64, "--kv-tokens", 65536, env=ONE_ARENA)
+        n_files = process.n_files()  # nobody has connected yet
+        bodies = [chat(f"stream {i} " + "word " * (i * 7 % 200), seed=i, temperature=i % 2) for i in range(64)]
+        heap_kb, rss_kb = [], []
+        for _ in range(7):
+            with concurrent.futures.ThreadPoolExecutor(64) as pool:
+                events = list(pool.map(lambda body: server.stream("/v1/chat/completions", body), bodies))
+            self.assertTrue(all(stream[-1][1] == "[DONE]" for stream in events))
+            server.wait_idle()
+            self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
+            heap_kb.append(process.heap_kb())
+            rss_kb.append(process.rss_kb())
+        self.check_growth(heap_kb[2:], ALLOWED_HEAP_KB)  # the first rounds fill the prefix cache
+        self.check_growth(rss_kb[2:], ALLOWED_RSS_KB)
+        server.stop()
+
+    def test_1000_connections_that_come_and_go_leave_nothing(self):
+        if not allow_open_files(FILES_FOR_SLOW):
+            self.skipTest("this process may not have enough open files")
+        server, process = self.start(env=ONE_ARENA)
+        n_files, heap_kb, rss_kb = process.n_files(), [], []
+        for _ in range(6):
+            slow = SlowClients(server.port)
+            slow.open(N_SLOW)
+            slow.run(1.5)
+            self.assertGreaterEqual(process.n_files(), n_files + N_SLOW)
+            slow.close_all()
+            self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
+            heap_kb.append(process.heap_kb())
+            rss_kb.append(process.rss_kb())
+        self.check_growth(heap_kb, ALLOWED_HEAP_KB)
+        self.check_growth(rss_kb[1:], ALLOWED_RSS_KB)
+        server.stop()
+
+    def test_1000_slow_connections_hinder_nobody_and_end_at_their_time_outs(self):
+        if not allow_open_files(FILES_FOR_SLOW):
+            self.skipTest("this process may not have enough open files")
+        server, process = self.start()
+        body = chat("a normal request")
+        expected = content(server.post("/v1/chat/completions", body)[1])
+        n_files = process.n_files()
+        slow = SlowClients(server.port)
+        while len(slow.clients) < N_SLOW:  # opened over five seconds
+            slow.open(20)
+            slow.run(0.1)
+            if len(slow.clients) % 100 == 0:
+                self.assertEqual(content(server.post("/v1/chat/completions", body)[1]), expected)
+        self.assertGreaterEqual(process.n_files(), n_files + slow.n_open())
+        begin = time.monotonic()
+        while time.monotonic() < begin + BODY_TIME_S + 10:
+            slow.run(1)
+            self.assertEqual(content(server.post("/v1/chat/completions", body)[1]), expected)
+        quarter = N_SLOW // 4
+        self.assertEqual(dict(slow.outcomes()), {
+            ("silent", None, True): quarter, ("head", 408, True): quarter, ("body", 408, True): quarter,
+            ("kept", 200, False): quarter})
+        for client in slow.clients:
+            if client.closed:
+                time_out = BODY_TIME_S if client.kind == "body" else HEAD_TIME_S
+                self.assertGreaterEqual(client.closed - client.opened, time_out - 0.1)
+        slow.close_all()
+        self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
+        server.stop()
+
+    # --- limits
+
+    def test_one_connection_too_many_gets_503_while_all_are_busy(self):
+        server, _ = self.start("--max-connections", 3)
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        busy = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+        for sock in busy:
+            sock.sendall(head)
+        self.assertTrue(eventually(lambda: self.status_or_none(server) == 503))
+        status, headers, _ = server.request("GET", "/health")
+        self.assertEqual((status, headers["retry-after"]), (503, "1"))
+        busy.pop().close()
+        self.assertTrue(eventually(lambda: self.status_or_none(server) == 200))
+        for sock in busy:
+            sock.close()
+        server.stop()
+
+    @staticmethod
+    def status_or_none(server):
+        try:
+            return server.request("GET", "/health")[0]
+        except OSError:
+            return None  # closed before it could say more
+
+    def test_bodies_beyond_the_memory_for_all_get_503_or_413(self):
+        server, _ = self.start("--body-memory", 1)
+
+        def announce(n_bytes):
+            sock = socket.create_connection(("127.0.0.1", server.port), timeout=0.2)
+            sock.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: %d\r\n\r\n" % n_bytes)
+            return sock
+
+        def status_of_announcing(n_bytes):
+            """None: the body may come."""
+            with announce(n_bytes) as sock:
+                try:
+                    return int(sock.recv(100).split()[1])
+                except TimeoutError:
+                    return None
+
+        def tokenize(n_letters):
+            status, headers, _ = server.request("POST", "/tokenize", {"content": "z" * n_letters})
+            return status, headers["retry-after"]
+
+        holder = announce(1_000_000)
+        holder.sendall(b"y" * 600_000)
+        # Which is enough to have memory for all of it. Refused before a byte of the body is sent:
+        self.assertTrue(eventually(lambda: status_of_announcing(50_000) == 503))
+        self.assertEqual(tokenize(500_000), (503, "1"))
+        self.assertEqual(tokenize(100), (200, None))
+        holder.close()
+        self.assertTrue(eventually(lambda: tokenize(500_000) == (200, None)))
+        self.assertEqual(status_of_announcing((1 << 20) + 1), 413)
+        server.stop()
+
+    def test_the_limit_of_open_files_is_raised_or_named(self):
+        def start_with(soft_limit, hard_limit, *args):
+            # A shell sets the limits, because they cannot be raised again: the hard one last, which cannot be lower
+            # than the soft one.
+            script = self.directory / f"limited_{soft_limit}_{hard_limit}"
+            script.write_text(f'#!/bin/sh -e\nulimit -Sn {soft_limit}\nulimit -Hn {hard_limit}\nexec "{BALTORO}" "$@"\n')
+            script.chmod(0o700)
+            server = RunningServer(script, self.model, "--ctx-size", 2048, *args)
+            self.addCleanup(server.process.kill)
+            limits = pathlib.Path(f"/proc/{server.process.pid}/limits").read_text()
+            found = re.search(r"Max open files\s+(\d+)\s+(\d+)", limits)
+            server.stop()
+            return found.groups(), server.log()
+
+        limits, log = start_with(256, 2000)
+        self.assertEqual(limits, ("2000", "2000"))
+        self.assertNotIn("open files", log)
+        limits, log = start_with(256, 400)
+        self.assertEqual(limits, ("400", "400"))
+        lines = [line for line in log.splitlines() if "open files" in line]
+        self.assertEqual(len(lines), 1, log)
+        self.assertIn("only 200 connections at once, not 1024", lines[0])
+        limits, log = start_with(256, 400, "--max-connections", 100)
+        self.assertNotIn("open files", log)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
