@@ -23,7 +23,8 @@ class Answerer {
     std::string answer(const std::vector<std::int32_t>& prompt);
 
     const Runtime& runtime() const noexcept { return runtime_; }
-    const SpeedReport& speed() const noexcept { return speed_; }
+    // Measures the machine's read bandwidth when first called, which nobody should wait for before.
+    const SpeedReport& speed();
     // Why the last answer ended.
     FinishReason last_reason() const noexcept { return last_reason_; }
 

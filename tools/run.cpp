@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "engine/generation.h"
+#include "numa/bandwidth.h"
+#include "numa/topology.h"
 #include "text/utf8_stream.h"
 #include "tools/answer.h"
 #include "tools/commands.h"
@@ -65,8 +67,14 @@ Answerer::Answerer(const RunCommand& command)
       session_(*runtime_.model, runtime_.context_size),
       sampler_(sampling_options(command, runtime_.config), runtime_.config.vocab_size) {
     speed_.bytes_per_token = runtime_.model->weight_bytes_per_token();
-    speed_.machine_read_bytes_per_s = runtime_.read_bytes_per_s;
     speed_.load_s = runtime_.load_s;
+}
+
+const SpeedReport& Answerer::speed() {
+    if (speed_.machine_read_bytes_per_s == 0.0)
+        speed_.machine_read_bytes_per_s =
+            numa::measure_read_bandwidth(*runtime_.team, numa::discover_topology());
+    return speed_;
 }
 
 std::string Answerer::answer(const std::vector<std::int32_t>& prompt) {

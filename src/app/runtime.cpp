@@ -17,7 +17,6 @@
 #include "model/checkpoint_check.h"
 #include "model/tensor_names.h"
 #include "numa/available_memory.h"
-#include "numa/bandwidth.h"
 #include "numa/fallbacks.h"
 #include "numa/topology.h"
 #include "weights/load_progress.h"
@@ -137,7 +136,6 @@ Runtime make_runtime(const RuntimeOptions& options,
                     Checkpoint(options.model_dir),
                     isa,
                     {},
-                    0.0,
                     {},
                     {},
                     {},
@@ -167,7 +165,6 @@ Runtime make_runtime(const RuntimeOptions& options,
         static_cast<double>(KvPages::bytes_per_token(runtime.config)) * kv_tokens * 1e-9));
     runtime.load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    runtime.read_bytes_per_s = numa::measure_read_bandwidth(*runtime.team, topology);
     return runtime;
 }
 

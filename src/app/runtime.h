@@ -26,7 +26,6 @@ struct Runtime {
     Checkpoint checkpoint;
     kernels::IsaLevel isa;
     std::unique_ptr<numa::Team> team;
-    double read_bytes_per_s = 0.0;  // this machine's read bandwidth, measured at start
     std::unique_ptr<device::Device> device;
     std::unique_ptr<Model> model;
     std::optional<Tokenizer> tokenizer;

@@ -14,7 +14,7 @@ TEST_CASE("the bandwidth is that of a memory, not of a cache or a disk") {
     CHECK(bytes_per_second < 100e9 * static_cast<double>(team.size()));
 }
 
-TEST_CASE("one pass is made even without a budget") {
+TEST_CASE("a figure comes even without a budget") {
     const Topology topology = discover_topology();
     Team team(place_workers(topology, 1));
     CHECK(measure_read_bandwidth(team, topology, 0) > 0);
