@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "cpu_kernels/avx512_bf16/kernels.h"
-#include "cpu_kernels/panel_chunks.h"
+#include "cpu_kernels/avx512_bf16/panel_chunks.h"
 
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
@@ -52,10 +52,7 @@ struct Level {
     }
 
     // 24 accumulators in each shape, enough to cover the latency and leave room for operands.
-    struct Context {};
-
-    static void multiply(Context&,
-                         const DecodedBlock& block,
+    static void multiply(const DecodedBlock& block,
                          const PanelGroup& panels,
                          PanelScratch& scratch) noexcept {
         switch (panels.n_panels) {

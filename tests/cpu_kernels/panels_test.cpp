@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "tests/cpu_kernels/aligned.h"
 #include "tests/cpu_kernels/cases.h"
@@ -127,6 +128,44 @@ TEST_CASE("panels_product agrees with the rows' sums") {
                     check_panels_product(level, WeightCase(format, shape.n, shape.k, fill, 21),
                                          shape);
                 }
+}
+
+std::vector<float> panels_product_of(const Table& table,
+                                     const Weight& w,
+                                     const bf16_t* panels,
+                                     int n_rows) {
+    Aligned<uint8_t> scratch(table.panel_scratch_bytes(w.k, n_rows));
+    std::vector<float> dst(static_cast<size_t>(n_rows) * w.n);
+    table.panels_product({.w = w,
+                          .range = {0, w.n},
+                          .panels = panels,
+                          .n_rows = n_rows,
+                          .dst = dst.data(),
+                          .dst_stride = w.n,
+                          .gain = nullptr,
+                          .dst_row = nullptr,
+                          .scratch = scratch.memory});
+    return dst;
+}
+
+// The panels of 240 rows are larger than the share of the second cache level that a level may want
+// for them, and the weight rows more than it can work on at a time.
+TEST_CASE("a row's panel product has the same bits beside many others") {
+    constexpr int kRows = 240;
+    for (const CheckedLevel& level : checked_levels()) {
+        CAPTURE(level.name);
+        const WeightCase w(WeightFormat::fp8_block, 290, 2304, Fill::normal, 24);
+        const ActivationCase x(kRows, w.k, 10);
+        const auto panels = packed(level.table, x, kRows, w.k);
+        const auto all = panels_product_of(level.table, w.view(), panels.memory, kRows);
+        for (const int panel : {0, 5, 14}) {
+            CAPTURE(panel);
+            const auto one = panels_product_of(
+                level.table, w.view(), panels.memory + panel * panel_elements(w.k), kPanelRows);
+            CHECK(std::memcmp(one.data(), &all[static_cast<size_t>(panel) * kPanelRows * w.n],
+                              one.size() * sizeof(float)) == 0);
+        }
+    }
 }
 
 void check_panels_gate_up(const CheckedLevel& level,

@@ -1,13 +1,12 @@
 #pragma once
 
-// The loops that the panel kernels of avx512_bf16 and amx share. A chunk of weight rows is decoded
-// to bf16 one scale block (128 k) at a time and multiplied with all panels; block sums enter f32
-// totals with the exact block scale. The next block is decoded in slices between the products of
-// this one, so that its cache misses and table look-ups overlap with the multiplications.
-// A level supplies
+// The loops of the panel kernels. A chunk of weight rows is decoded to bf16 one scale block (128 k)
+// at a time and multiplied with all panels; block sums enter f32 totals with the exact block scale.
+// The next block is decoded in slices between the products of this one, so that its cache misses
+// and its decoding overlap with the multiplications. A level supplies
 //   kChunk    weight rows of a chunk
-//   Context   what it keeps while a chunk is multiplied (tiles)
 //   multiply  totals += scale * (decoded block . panels)
+// (amx/chunks.h has the same idea for tiles.)
 
 #include "cpu_kernels/avx512_bf16/decode.h"
 #include "cpu_kernels/row_groups.h"
@@ -15,7 +14,7 @@
 namespace baltoro::kernels {
 namespace {
 
-constexpr int kMaxChunk = 32;         // weight rows
+constexpr int kMaxChunk = 24;         // weight rows
 constexpr int kMaxPanels = 16;        // panels whose totals a call keeps
 constexpr int kPanelsPerProduct = 4;  // panels of one `multiply` call
 constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode
@@ -29,7 +28,6 @@ struct DecodedBlock {
 struct alignas(64) PanelScratch {
     DecodedBlock block[2];
     float total[kMaxChunk][kMaxPanels * kPanelRows];
-    float tile[4][kPanelRows][kPanelRows];
 };
 
 // The weight rows of a chunk; null rows do not exist.
@@ -101,7 +99,6 @@ void chunk_totals(const Chunk& chunk,
             _mm512_storeu_ps(&scratch.total[s][p * kPanelRows], _mm512_setzero_ps());
     const int depth = padded_depth(chunk.k);
     const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
-    typename Level::Context context;
     decode_rows(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
     for (int b = 0; b * kScaleBlock < depth; ++b) {
         const int begin = b * kScaleBlock;
@@ -116,7 +113,7 @@ void chunk_totals(const Chunk& chunk,
                 .n_panels = n_panels - p < kPanelsPerProduct ? n_panels - p : kPanelsPerProduct,
                 .depth = depth - begin < kScaleBlock ? depth - begin : kScaleBlock,
                 .total = p * kPanelRows};
-            Level::multiply(context, scratch.block[b & 1], group, scratch);
+            Level::multiply(scratch.block[b & 1], group, scratch);
         }
     }
 }
