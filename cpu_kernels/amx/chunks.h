@@ -67,10 +67,13 @@ inline int even_panels(int n_panels) {
     return (n_panels + 1) / 2 * 2;
 }
 
+inline int slice_end(const ChunkedProduct& a, const Place& at) {
+    return at.slice + a.slice < a.top.k ? at.slice + a.slice : a.top.k;
+}
+
 inline bool advance(const ChunkedProduct& a, Place& at) {
     at.k += kScaleBlock;
-    const int slice_end = at.slice + a.slice < a.top.k ? at.slice + a.slice : a.top.k;
-    if (at.k < slice_end) return true;
+    if (at.k < slice_end(a, at)) return true;
     at.k = at.slice;
     at.panel += kGroupPanels;
     if (at.panel < a.n_panels) return true;
@@ -145,7 +148,7 @@ class ChunkLoop {
         const Weight* const w[2] = {&a_.top, &a_.bottom};
         const int first[2] = {at.chunk, at.chunk + a_.bottom_offset};
         // The same rows further on; at their end, or the slice's, those of the next chunk.
-        const ptrdiff_t end = at.slice + a_.slice < a_.top.k ? at.slice + a_.slice : a_.top.k;
+        const ptrdiff_t end = slice_end(a_, at);
         ptrdiff_t ahead = at.k + kPrefetchAhead * kScaleBlock;
         ptrdiff_t ahead_rows = 0;
         if (ahead >= end) {

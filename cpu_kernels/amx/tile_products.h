@@ -45,7 +45,12 @@ void run_chunks(const ChunkedProduct& a,
         ChunkLoop<WeightFormat::fp8_block, kPanelRows>(a, space, total).run(finish);
 }
 
-// Up to 16 rows: one row as it lies, more (or a ragged depth) as a panel packed into the scratch.
+// One row is read as it lies; more, or a ragged depth, are packed as a panel.
+inline bool is_one_column(int n_rows, int k) {
+    return n_rows == 1 && k % kPanelDepth == 0;
+}
+
+// Up to 16 rows.
 template <class Finish>
 void run_rows(ChunkedProduct a,
               const bf16_t* x,
@@ -54,7 +59,7 @@ void run_rows(ChunkedProduct a,
               void* scratch,
               const Finish& finish) noexcept {
     RowScratch& rows = *static_cast<RowScratch*>(aligned_like(scratch, 0));
-    const bool one_column = n_rows == 1 && a.top.k % kPanelDepth == 0;
+    const bool one_column = is_one_column(n_rows, a.top.k);
     a.x = x;
     if (!one_column) {
         auto* panel = reinterpret_cast<bf16_t*>(&rows + 1);
@@ -143,7 +148,7 @@ inline __m512i activated(const PanelTotals& total, int s) {
 
 void tile_rows_product(const RowsProduct& a) noexcept {
     if (a.n_rows == 0) return;
-    const bool one_column = a.n_rows == 1 && a.w.k % kPanelDepth == 0;
+    const bool one_column = is_one_column(a.n_rows, a.w.k);
     run_rows(chunks_of(a.w, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
              [&](int chunk, int, int, const PanelTotals* total) {
                  if (!one_column) return put_panel(a, chunk, 0, a.n_rows, *total);
@@ -156,7 +161,7 @@ void tile_rows_product(const RowsProduct& a) noexcept {
 
 void tile_rows_gate_up(const RowsGateUp& a) noexcept {
     if (a.n_rows == 0) return;
-    const bool one_column = a.n_rows == 1 && a.gate.k % kPanelDepth == 0;
+    const bool one_column = is_one_column(a.n_rows, a.gate.k);
     run_rows(chunks_of(a.gate, a.up, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
              [&](int chunk, int, int, const PanelTotals* total) {
                  const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
