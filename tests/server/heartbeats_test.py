@@ -7,14 +7,13 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
 
-from running_server import RunningServer
+from running_server import RunningServer, make_tiny_model
 
 BALTORO, SCRIPTED_SERVER = sys.argv[1:3]
 LONGEST_SILENCE_S = 10.0
@@ -66,11 +65,7 @@ class Heartbeats(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp())
-        cls.model = cls.directory / "k2-tiny"
-        subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], check=True,
-                       capture_output=True)
-        config = cls.model / "config.json"
-        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 4096}))
+        cls.model = make_tiny_model(BALTORO, cls.directory, 4096)
         script = cls.directory / "script.json"
         script.write_text(json.dumps(SCRIPT))
         cls.servers = [RunningServer(SCRIPTED_SERVER, cls.model, "--script", script, "--parallel", 1, "--chunk", 16,

@@ -5,19 +5,17 @@ Usage: load_test.py BALTORO [SANITIZER]
 Under a sanitizer memory is not looked at: its allocator keeps what was freed."""
 
 import concurrent.futures
-import json
 import os
 import pathlib
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-from running_server import RunningServer
+from running_server import RunningServer, chat, content, make_tiny_model
 from slow_clients import SlowClients, allow_open_files
 
 BALTORO = sys.argv[1]
@@ -33,15 +31,6 @@ ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 ALLOWED_HEAP_KB = 256
 # Resident memory still creeps within that heap, as other free pages of it are used than before.
 ALLOWED_RSS_KB = 2048
-
-
-def chat(text, **more):
-    return {"model": "any", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "temperature": 0,
-            "ignore_eos": True, **more}
-
-
-def content(reply):
-    return reply["choices"][0]["message"]["content"]
 
 
 class Process:
@@ -78,11 +67,7 @@ class Load(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp())
-        cls.model = cls.directory / "k2-tiny"
-        subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], check=True,
-                       capture_output=True)
-        config = cls.model / "config.json"
-        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 4096}))
+        cls.model = make_tiny_model(BALTORO, cls.directory, 4096)
 
     @classmethod
     def tearDownClass(cls):

@@ -1,13 +1,42 @@
-"""A server for checks and benchmarks to talk to."""
+"""A server for checks and benchmarks to talk to, and what they all need around it."""
 
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import threading
 import time
+
+
+def make_tiny_model(baltoro, directory, n_positions):
+    """A small random model below `directory`, which allows that many positions."""
+    model = directory / "k2-tiny"
+    made = subprocess.run([baltoro, "make-model", "--shape", "k2-tiny", "--out", model], capture_output=True)
+    assert made.returncode == 0, made.stderr
+    config = model / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": n_positions}))
+    return model
+
+
+def chat(text, **more):
+    return {"model": "any", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "temperature": 0,
+            "ignore_eos": True, **more}
+
+
+def content(reply):
+    return reply["choices"][0]["message"]["content"]
+
+
+def print_subject(baltoro, model):
+    """What a benchmark measures, and on what machine."""
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    kib = int(re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text()).group(1))
+    version = subprocess.run([baltoro, "--version"], check=True, capture_output=True, text=True).stdout
+    print(f"{len(os.sched_getaffinity(0))} cores of {cpu.group(1) if cpu else 'unknown'}, {kib / 2**20:.0f} GiB\n"
+          f"model {model}\n{version.strip()}", flush=True)
 
 
 class RunningServer:

@@ -5,10 +5,8 @@ whose prefix is cached against a cold prompt. Whatever is compared runs in turn.
 import argparse
 import concurrent.futures
 import json
-import os
 import pathlib
 import random
-import re
 import socket
 import statistics
 import subprocess
@@ -16,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from running_server import RunningServer
+from running_server import RunningServer, print_subject
 
 ONE_STREAM_BAR = 0.97     # at least, of `baltoro run`
 FOUR_STREAMS_BAR = 1.6    # at least, times one stream
@@ -24,12 +22,6 @@ SECOND_TURN_BAR = 0.10    # at most, of the cold time
 
 WORDS = ("glacier moraine serac icefall col ridge summit camp rope axe crampon karabiner porter yak stone river "
          "bridge village valley cloud storm wind snow ice rock light dawn dusk map route").split()
-
-
-def machine():
-    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    kib = int(re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text()).group(1))
-    return f"{len(os.sched_getaffinity(0))} cores of {cpu.group(1) if cpu else 'unknown'}, {kib / 2**20:.0f} GiB"
 
 
 def words(rng, n):
@@ -176,8 +168,7 @@ def main():
     parser.add_argument("--chunk", type=int, default=512, help="most tokens of a prefill step; default 512")
     parser.add_argument("--seed", type=int, default=1, help="of the prompts' words; default 1")
     options = parser.parse_args()
-    version = subprocess.run([options.baltoro, "--version"], check=True, capture_output=True, text=True).stdout
-    print(f"{machine()}\nmodel {options.model}\n{version.strip()}", flush=True)
+    print_subject(options.baltoro, options.model)
     report = Report()
     if options.only != "turns":
         measure_streams(options, report)

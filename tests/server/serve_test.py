@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from running_server import RunningServer
+from running_server import RunningServer, chat, content, make_tiny_model
 
 BALTORO = sys.argv[1]
 CANARY = "canary-d41d8cd98f"
@@ -26,24 +26,11 @@ def Server(model, *args, **kwargs):
     return RunningServer(BALTORO, model, *args, **kwargs)
 
 
-def chat(text, **more):
-    return {"model": "any", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "temperature": 0,
-            "ignore_eos": True, **more}
-
-
-def content(reply):
-    return reply["choices"][0]["message"]["content"]
-
-
 class Serve(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp())
-        cls.model = cls.directory / "k2-tiny"
-        made = subprocess.run([BALTORO, "make-model", "--shape", "k2-tiny", "--out", cls.model], capture_output=True)
-        assert made.returncode == 0, made.stderr
-        config = cls.model / "config.json"
-        config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 32768}))
+        cls.model = make_tiny_model(BALTORO, cls.directory, 32768)
         cls.server = Server(cls.model, "--parallel", 64, "--max-queue", 100, "--chunk", 128, "--ctx-size", 2048,
                             "--kv-tokens", 65536)
 

@@ -7,21 +7,15 @@ import http.client
 import json
 import pathlib
 import random
-import re
 import statistics
 import subprocess
 import sys
 import time
 
-from running_server import RunningServer
+from running_server import RunningServer, print_subject
 
 BAR = 1.10  # at most, of the time without them
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-def machine():
-    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    return cpu.group(1) if cpu else "unknown"
 
 
 def first_token_s(server, rng, n_words):
@@ -72,8 +66,7 @@ def main():
     parser.add_argument("--words", type=int, default=200, help="of each prompt; default 200")
     parser.add_argument("--seed", type=int, default=1, help="of the prompts; default 1")
     options = parser.parse_args()
-    version = subprocess.run([options.baltoro, "--version"], check=True, capture_output=True, text=True).stdout
-    print(f"{machine()}\nmodel {options.model}\n{version.strip()}", flush=True)
+    print_subject(options.baltoro, options.model)
     server = RunningServer(options.baltoro, options.model, "--quiet", "--ctx-size", 4096)
     rng = random.Random(options.seed)
 
