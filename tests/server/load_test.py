@@ -123,9 +123,9 @@ class Load(unittest.TestCase):
         if not allow_open_files(FILES_FOR_SLOW):
             self.skipTest("this process may not have enough open files")
         server, process = self.start()
+        n_files = process.n_files()  # nobody has connected yet: a connection just ended may still count
         body = chat("a normal request")
         expected = content(server.post("/v1/chat/completions", body)[1])
-        n_files = process.n_files()
         slow = SlowClients(server.port)
         while len(slow.clients) < N_SLOW:  # opened over five seconds
             slow.open(20)
