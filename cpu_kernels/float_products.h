@@ -1,123 +1,22 @@
 #pragma once
 
-// Products in f32 for levels without bf16 arithmetic. `V` wraps the level's vectors:
-//   slice(R) (the weight rows whose sums with R activation rows fit the registers), kLanes, Vec,
-//   zero, set, load, fma, sum, widen_bf16 and widen_fp8 (two vectors of weights in order; fp8 comes
-//   divided by 256, which kWeightUnit undoes exactly in the block scale).
+// The transposed and the router's product in f32. `V` wraps the level's vectors as for
+// float_rows.h, with ordered_bf16 and ordered_fp8: two vectors of weights in order, fp8 divided by
+// 256.
 
 #include <string.h>
 
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/float_rows.h"
 
 namespace baltoro::kernels {
 namespace {
 
-template <WeightFormat F>
-constexpr int kWeightBytes = F == WeightFormat::bf16 ? 2 : 1;
-
-template <WeightFormat F>
-constexpr float kWeightUnit = F == WeightFormat::bf16 ? 1.0f : 256.0f;
-
 template <class V, WeightFormat F>
 inline void widen(const uint8_t* from, typename V::Vec (&to)[2]) {
     if constexpr (F == WeightFormat::bf16)
-        V::widen_bf16(from, to);
+        V::ordered_bf16(from, to);
     else
-        V::widen_fp8(from, to);
-}
-
-// block[s][r] = sum over one scale block.
-template <class V, WeightFormat F, int W, int R>
-inline void block_dots(const uint8_t* const (&row)[W],
-                       const bf16_t* const (&x)[R],
-                       typename V::Vec (&block)[W][R]) {
-    for (int s = 0; s < W; ++s)
-        for (int r = 0; r < R; ++r)
-            block[s][r] = V::zero();
-    for (int j = 0; j < kScaleBlock; j += 2 * V::kLanes)
-        for (int s = 0; s < W; ++s) {
-            typename V::Vec w[2];
-            widen<V, F>(row[s] + j * kWeightBytes<F>, w);
-            for (int r = 0; r < R; ++r) {
-                typename V::Vec a[2];
-                V::widen_bf16(reinterpret_cast<const uint8_t*>(x[r] + j), a);
-                block[s][r] = V::fma(a[0], w[0], block[s][r]);
-                block[s][r] = V::fma(a[1], w[1], block[s][r]);
-            }
-        }
-}
-
-template <class V, WeightFormat F, int W, int R>
-void float_dots(
-    const WeightRows& rows, int s0, const ActivationRows& x, GroupSums& sums, int r0) noexcept {
-    using Vec = typename V::Vec;
-    constexpr int kBytes = kWeightBytes<F>;
-    Vec total[W][R];
-    for (int s = 0; s < W; ++s)
-        for (int r = 0; r < R; ++r)
-            total[s][r] = V::zero();
-    const auto add_block = [&](const Vec(&block)[W][R], int b) {
-        for (int s = 0; s < W; ++s) {
-            const float scale = rows.scale[s0 + s] ? rows.scale[s0 + s][b] : 1.0f;
-            for (int r = 0; r < R; ++r)
-                total[s][r] = V::fma(block[s][r], V::set(scale * kWeightUnit<F>), total[s][r]);
-        }
-    };
-
-    Vec block[W][R];
-    const uint8_t* w_at[W];
-    const bf16_t* x_at[R];
-    ptrdiff_t j = 0;
-    for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
-        for (int r = 0; r < R; ++r)
-            x_at[r] = x.x + r * x.stride + j;
-        for (int s = 0; s < W; ++s) {
-            w_at[s] = rows.row[s0 + s] + j * kBytes;
-            prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
-        }
-        block_dots<V, F, W, R>(w_at, x_at, block);
-        add_block(block, static_cast<int>(j / kScaleBlock));
-    }
-    if (j < rows.k) {  // the ragged end, from copies padded with zeros
-        uint8_t w_end[W][kScaleBlock * kBytes] = {};
-        bf16_t x_end[R][kScaleBlock] = {};
-        const auto n = static_cast<size_t>(rows.k - j);
-        for (int s = 0; s < W; ++s) {
-            memcpy(w_end[s], rows.row[s0 + s] + j * kBytes, n * kBytes);
-            w_at[s] = w_end[s];
-        }
-        for (int r = 0; r < R; ++r) {
-            memcpy(x_end[r], x.x + r * x.stride + j, n * sizeof(bf16_t));
-            x_at[r] = x_end[r];
-        }
-        block_dots<V, F, W, R>(w_at, x_at, block);
-        add_block(block, static_cast<int>(j / kScaleBlock));
-    }
-    for (int s = 0; s < W; ++s)
-        for (int r = 0; r < R; ++r)
-            sums[s0 + s][r0 + r] = V::sum(total[s][r]);
-}
-
-// Slices of the group, each with as many weight rows as the registers hold next to R sums each.
-template <class V, WeightFormat F, int G, int R>
-void slice_dots(const WeightRows& rows, const ActivationRows& x, GroupSums& sums, int r) noexcept {
-    constexpr int W = G < V::slice(R) ? G : V::slice(R);
-    for (int s = 0; s < G; s += W)
-        float_dots<V, F, W, R>(rows, s, x, sums, r);
-}
-
-// sums[s][r] for G weight rows and n_rows activation rows; four of these share a decode.
-template <class V, WeightFormat F, int G>
-void float_group_dots(const WeightRows& rows,
-                      ActivationRows x,
-                      int n_rows,
-                      GroupSums& sums) noexcept {
-    int r = 0;
-    for (; r + 4 <= n_rows; r += 4, x.x += 4 * x.stride)
-        slice_dots<V, F, G, 4>(rows, x, sums, r);
-    if (n_rows - r == 3) slice_dots<V, F, G, 3>(rows, x, sums, r);
-    if (n_rows - r == 2) slice_dots<V, F, G, 2>(rows, x, sums, r);
-    if (n_rows - r == 1) slice_dots<V, F, G, 1>(rows, x, sums, r);
+        V::ordered_fp8(from, to);
 }
 
 // Columns [j, j + 4 lanes) of the transposed product for R activation rows.
@@ -132,7 +31,8 @@ void transposed_columns(const TransposedProduct& a, int r0, int j) noexcept {
     for (int i = a.range.begin; i < a.range.end; ++i) {
         const uint8_t* from = weight_row(a.w, i) + static_cast<ptrdiff_t>(j) * kWeightBytes<F>;
         const float* scales = scale_row(a.w, i);
-        const float scale = (scales ? scales[j / kScaleBlock] : 1.0f) * kWeightUnit<F>;
+        const float scale = (scales ? scales[j / kScaleBlock] : 1.0f) *
+                            (F == WeightFormat::bf16 ? 1.0f : kFp8Divisor);
         typename V::Vec w[kVecs / 2][2];
         for (int v = 0; v < kVecs / 2; ++v)
             widen<V, F>(from + v * 2 * V::kLanes * kWeightBytes<F>, w[v]);
@@ -203,7 +103,7 @@ void router_tile(const RouterProduct& a, int i, int r0) noexcept {
         for (int s = 0; s < W; ++s) {
             typename V::Vec w[2];
             if constexpr (kBf16) {
-                V::widen_bf16(reinterpret_cast<const uint8_t*>(a.w_bf16 + (i + s) * k + j), w);
+                V::ordered_bf16(reinterpret_cast<const uint8_t*>(a.w_bf16 + (i + s) * k + j), w);
             } else {
                 w[0] = V::load(a.w_f32 + (i + s) * k + j);
                 w[1] = V::load(a.w_f32 + (i + s) * k + j + V::kLanes);

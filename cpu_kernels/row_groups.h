@@ -13,13 +13,14 @@
 namespace baltoro::kernels {
 namespace {
 
-constexpr int kGroup = 4;  // weight rows read side by side
+constexpr int kGroup = 4;      // weight rows read side by side
+constexpr int kMostGroup = 8;  // on any level
 
 // Weight rows to read together, and the rows that follow them (for prefetching).
 struct WeightRows {
-    const uint8_t* row[kGroup];
-    const uint8_t* next[kGroup];
-    const float* scale[kGroup];  // of the first block; null for bf16
+    const uint8_t* row[kMostGroup];
+    const uint8_t* next[kMostGroup];
+    const float* scale[kMostGroup];  // of the first block; null for bf16
     int k;
 };
 
@@ -29,7 +30,7 @@ struct ActivationRows {
 };
 
 // [weight row][activation row]
-using GroupSums = float[kGroup][kMaxRows];
+using GroupSums = float[kMostGroup][kMaxRows];
 
 inline int bytes_per_weight(WeightFormat format) {
     return format == WeightFormat::bf16 ? 2 : 1;
@@ -88,6 +89,30 @@ inline void prefetch_stream(const uint8_t* row, ptrdiff_t j) {
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
 }
 
+// The sums of weight rows i .. i + G - 1.
+template <int G>
+inline void store_products(const RowsProduct& a, int i, const GroupSums& sums) {
+    for (int r = 0; r < a.n_rows; ++r) {
+        float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
+        for (int s = 0; s < G; ++s)
+            dst[s] = a.gain ? dst[s] + a.gain[r] * sums[s][r] : sums[s][r];
+    }
+}
+
+// The sums of H rows of gate and of as many of up, from weight row i on.
+template <class Level, int H>
+inline void store_gate_up(const RowsGateUp& a,
+                          int i,
+                          const float (*gate)[kMaxRows],
+                          const float (*up)[kMaxRows]) {
+    for (int s = 0; s < H; ++s) {
+        bf16_t activated[kMaxRows];
+        Level::gate_times_up(gate[s], up[s], activated, a.n_rows);
+        for (int r = 0; r < a.n_rows; ++r)
+            a.dst[r * a.dst_stride + i + s] = activated[r];
+    }
+}
+
 template <class Level, WeightFormat F, int G>
 void product_group(const RowsProduct& a, int i) noexcept {
     WeightRows rows;
@@ -95,11 +120,7 @@ void product_group(const RowsProduct& a, int i) noexcept {
     set_rows(rows, 0, a.w, i, G, a.range.end);
     GroupSums sums;
     Level::template group_dots<F, G>(rows, {a.x, a.x_stride}, a.n_rows, sums);
-    for (int r = 0; r < a.n_rows; ++r) {
-        float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
-        for (int s = 0; s < G; ++s)
-            dst[s] = a.gain ? dst[s] + a.gain[r] * sums[s][r] : sums[s][r];
-    }
+    store_products<G>(a, i, sums);
 }
 
 template <class Level, WeightFormat F, int H>
@@ -110,12 +131,7 @@ void gate_up_group(const RowsGateUp& a, int i) noexcept {
     set_rows(rows, H, a.up, i, H, a.range.end);
     GroupSums sums;
     Level::template group_dots<F, 2 * H>(rows, {a.x, a.x_stride}, a.n_rows, sums);
-    for (int s = 0; s < H; ++s) {
-        bf16_t activated[kMaxRows];
-        Level::gate_times_up(sums[s], sums[H + s], activated, a.n_rows);
-        for (int r = 0; r < a.n_rows; ++r)
-            a.dst[r * a.dst_stride + i + s] = activated[r];
-    }
+    store_gate_up<Level, H>(a, i, sums, sums + H);
 }
 
 template <class Level, WeightFormat F>

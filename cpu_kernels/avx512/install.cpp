@@ -4,6 +4,7 @@
 namespace baltoro::kernels::avx512 {
 
 void install(Table& table) noexcept {
+    table.row_scratch_bytes = row_scratch_bytes;
     table.rows_product = rows_product;
     table.rows_gate_up = rows_gate_up;
     table.transposed_product = transposed_product;

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "cpu_kernels/avx512/kernels.h"
+#include "cpu_kernels/avx512/unit_decoder.h"
 #include "cpu_kernels/avx512/vector_math.h"
 #include "cpu_kernels/float_products.h"
 
@@ -12,23 +13,32 @@ struct Vectors {
     static constexpr int kLanes = 16;
     static constexpr int kTransposedRows = 4;
 
-    static constexpr int slice(int sharing) { return sharing <= 2 ? 4 : 2; }
+    static constexpr int kGroup = 8;
+    static constexpr int kFewRows = 4;
+    static constexpr int kTileRows = 3;
 
     static Vec zero() { return _mm512_setzero_ps(); }
     static Vec set(float value) { return _mm512_set1_ps(value); }
     static Vec load(const float* from) { return _mm512_loadu_ps(from); }
     static void store(float* to, Vec v) { _mm512_storeu_ps(to, v); }
+    static Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
     static Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
     static float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 
-    static void widen_bf16(const uint8_t* from, Vec (&to)[2]) {
+    using Decoder = UnitDecoder;
+    static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
+    static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
+        decode(_mm512_loadu_si512(from), to);
+    }
+
+    static void ordered_bf16(const uint8_t* from, Vec (&to)[2]) {
         for (int h = 0; h < 2; ++h)
             to[h] =
                 ps_from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32 * h)));
     }
     // The bits of e4m3 in place of those of f16 are the value / 256, subnormals included; NaN needs
     // the larger exponent. VCVTPH2PS is exact.
-    static void widen_fp8(const uint8_t* from, Vec (&to)[2]) {
+    static void ordered_fp8(const uint8_t* from, Vec (&to)[2]) {
         const __m512i codes =
             _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
         const __m512i magnitude = _mm512_set1_epi16(0x3f80);
@@ -45,26 +55,24 @@ struct Vectors {
 };
 
 struct Level {
+    using V = Vectors;
     static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
         silu_times(gate, up, dst, n);
-    }
-    template <WeightFormat F, int G>
-    static void group_dots(const WeightRows& rows,
-                           const ActivationRows& x,
-                           int n_rows,
-                           GroupSums& sums) noexcept {
-        float_group_dots<Vectors, F, G>(rows, x, n_rows, sums);
     }
 };
 
 }  // namespace
 
+size_t row_scratch_bytes(int k) noexcept {
+    return float_row_scratch_bytes(k);
+}
+
 void rows_product(const RowsProduct& a) noexcept {
-    rows_product_of<Level>(a);
+    float_rows_product<Level>(a);
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    rows_gate_up_of<Level>(a);
+    float_rows_gate_up<Level>(a);
 }
 
 void transposed_product(const TransposedProduct& a) noexcept {

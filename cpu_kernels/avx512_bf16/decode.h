@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu_kernels/avx512/vector_math.h"
+#include "cpu_kernels/subnormal_bytes.h"
 
 namespace baltoro::kernels {
 namespace {
@@ -11,29 +12,7 @@ struct Bf16x64 {
     __m512i second;
 };
 
-// The bytes of bf16(mantissa * 2^-9): what e4m3 codes without an exponent mean.
-struct alignas(64) SubnormalTables {
-    uint8_t low[64];
-    uint8_t high[64];
-};
-
-constexpr SubnormalTables make_subnormal_tables() {
-    SubnormalTables t{};
-    for (unsigned i = 0; i < 64; ++i) {
-        unsigned mantissa = i & 7u;
-        unsigned exponent = 121;
-        while (mantissa != 0 && mantissa < 8) {
-            mantissa <<= 1;
-            --exponent;
-        }
-        const unsigned bits = mantissa == 0 ? 0 : (exponent << 7) | ((mantissa & 7u) << 4);
-        t.low[i] = static_cast<uint8_t>(bits & 0xffu);
-        t.high[i] = static_cast<uint8_t>(bits >> 8);
-    }
-    return t;
-}
-
-constexpr SubnormalTables kSubnormalTables = make_subnormal_tables();
+constexpr SubnormalBytes kSubnormals = make_subnormal_bytes(0);
 
 // A matrix for GF2P8AFFINEQB that moves bits: `from[i]` is the source of bit i, or -1 for zero.
 constexpr int64_t bit_moves(const int (&from)[8]) {
@@ -69,10 +48,10 @@ struct Decoder {
     static void decode_special(__m512i codes, __m512i& low, __m512i& high) {
         const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
         const __mmask64 subnormal = _mm512_testn_epi8_mask(codes, _mm512_set1_epi8(0x78));
-        low = _mm512_mask_permutexvar_epi8(low, subnormal, codes,
-                                           _mm512_load_si512(kSubnormalTables.low));
+        low =
+            _mm512_mask_permutexvar_epi8(low, subnormal, codes, _mm512_load_si512(kSubnormals.low));
         high = _mm512_mask_permutexvar_epi8(high, subnormal, codes,
-                                            _mm512_load_si512(kSubnormalTables.high));
+                                            _mm512_load_si512(kSubnormals.high));
         high = _mm512_or_si512(high, _mm512_and_si512(codes, sign));
         const __mmask64 nan = _mm512_cmpeq_epi8_mask(_mm512_or_si512(codes, sign),
                                                      _mm512_set1_epi8(static_cast<char>(0xff)));
