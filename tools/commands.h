@@ -8,6 +8,7 @@ namespace baltoro {
 // Error.
 int run_command(const RunCommand& command);
 int run_command(const ServeCommand& command);
+int run_command(const BenchCommand& command);
 int run_command(const EvalCommand& command);
 int run_command(const TokenizeCommand& command);
 int run_command(const RenderCommand& command);

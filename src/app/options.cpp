@@ -196,6 +196,35 @@ CLI::App* add_serve(CLI::App& app, ServeCommand& command) {
     return serve;
 }
 
+CLI::App* add_bench(CLI::App& app, BenchCommand& command) {
+    CLI::App* bench =
+        app.add_subcommand("bench", "Speed of prefill and decoding at given depths, as a table")
+            ->group("Run a model");
+    add_runtime(*bench, command.runtime);
+    const auto add_list = [&](const std::string& name, std::vector<int>& list, const char* text) {
+        bench->add_option(name, list, text)
+            ->delimiter(',')
+            ->check(CLI::Range(0, 1 << 24))
+            ->type_name("N,N");
+    };
+    add_list("-p,--prompt-tokens", command.prompt_tokens,
+             "Prompts to prefill; default 512; 0: none");
+    add_list("-n,--generated-tokens", command.generated_tokens,
+             "Tokens to decode; default 128; 0: none");
+    add_list("-d,--depths", command.depths, "Tokens in the cache before; default 0");
+    bench->add_option("-r,--repetitions", command.n_repetitions, "Of every test; default 5")
+        ->check(CLI::Range(1, 1000))
+        ->type_name("N");
+    bench->add_flag("--no-warm-up", command.no_warm_up,
+                    "No uncounted run before them (default: one)");
+    bench->add_option("--seed", command.seed, "Seed of the random tokens; default 1")
+        ->type_name("S");
+    bench->add_option("-o,--output", command.output, "md (default), csv, json or jsonl")
+        ->check(CLI::IsMember({"md", "csv", "json", "jsonl"}))
+        ->type_name("FORMAT");
+    return bench;
+}
+
 // Every option can also be given in the environment: --ctx-size is BALTORO_CTX_SIZE.
 void name_environment(CLI::App& app) {
     for (CLI::App* subcommand : app.get_subcommands([](CLI::App*) { return true; })) {
@@ -324,6 +353,7 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     app.get_formatter()->column_width(38);
     RunCommand run;
     ServeCommand serve;
+    BenchCommand bench;
     EvalCommand eval;
     TokenizeCommand tokenize;
     RenderCommand render;
@@ -332,6 +362,7 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     MakeModelCommand make_model;
     const CLI::App* run_app = add_run(app, run);
     const CLI::App* serve_app = add_serve(app, serve);
+    const CLI::App* bench_app = add_bench(app, bench);
     const CLI::App* eval_app = add_eval(app, eval);
     const CLI::App* tokenize_app = add_tokenize(app, tokenize);
     const CLI::App* render_app = add_render(app, render);
@@ -346,6 +377,7 @@ Command parse_command_line(int argc, const char* const* argv, std::string_view v
     }
     if (run_app->parsed()) return run;
     if (serve_app->parsed()) return serve;
+    if (bench_app->parsed()) return bench;
     if (eval_app->parsed()) return eval;
     if (tokenize_app->parsed()) return tokenize;
     if (render_app->parsed()) return render;

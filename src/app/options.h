@@ -59,6 +59,17 @@ struct ServeCommand {
     bool quiet = false;
 };
 
+struct BenchCommand {
+    RuntimeOptions runtime;
+    std::vector<int> prompt_tokens{512};
+    std::vector<int> generated_tokens{128};
+    std::vector<int> depths{0};
+    int n_repetitions = 5;
+    bool no_warm_up = false;
+    std::uint64_t seed = 1;
+    std::string output = "md";  // md, csv, json, jsonl
+};
+
 struct EvalCommand {
     RuntimeOptions runtime;
     std::string tokens_file;
@@ -110,6 +121,7 @@ struct Finished {
 using Command = std::variant<Finished,
                              RunCommand,
                              ServeCommand,
+                             BenchCommand,
                              EvalCommand,
                              TokenizeCommand,
                              RenderCommand,
