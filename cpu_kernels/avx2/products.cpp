@@ -2,8 +2,10 @@
 
 #include "cpu_kernels/avx2/kernels.h"
 #include "cpu_kernels/avx2/unit_decoder.h"
-#include "cpu_kernels/float_products.h"
+#include "cpu_kernels/float_rows.h"
+#include "cpu_kernels/router_products.h"
 #include "cpu_kernels/scalar/kernels.h"
+#include "cpu_kernels/transposed_products.h"
 
 namespace baltoro::kernels::avx2 {
 namespace {
@@ -11,7 +13,7 @@ namespace {
 struct Vectors {
     using Vec = __m256;
     static constexpr int kLanes = 8;
-    static constexpr int kTransposedRows = 2;
+    static constexpr int kTransposedRows = 4;
 
     static constexpr int kGroup = 4;
     static constexpr int kFewRows = 2;
@@ -41,20 +43,23 @@ struct Vectors {
             to[h] = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
         }
     }
-    // The bits of e4m3 in place of those of f16 are the value / 256, subnormals included; NaN needs
-    // the larger exponent. VCVTPH2PS is exact.
-    static void ordered_fp8(const uint8_t* from, Vec (&to)[2]) {
-        const __m256i codes =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-        const __m256i magnitude = _mm256_set1_epi16(0x3f80);
-        const __m256i shifted = _mm256_slli_epi16(codes, 7);
-        const __m256i nan = _mm256_cmpeq_epi16(_mm256_and_si256(shifted, magnitude), magnitude);
-        // Sign extension has set bit 14 along with the sign.
-        const __m256i bits = _mm256_or_si256(
-            _mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<short>(0xbf80))),
-            _mm256_and_si256(nan, _mm256_set1_epi16(0x7c00)));
-        to[0] = _mm256_cvtph_ps(_mm256_castsi256_si128(bits));
-        to[1] = _mm256_cvtph_ps(_mm256_extracti128_si256(bits, 1));
+
+    static void split_bf16(const uint8_t* from, Vec (&to)[2]) {
+        const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        to[0] = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+        to[1] = _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(-0x10000)));
+    }
+    static void deinterleave(Vec (&v)[2]) {
+        const Vec even = _mm256_shuffle_ps(v[0], v[1], 0x88);
+        const Vec odd = _mm256_shuffle_ps(v[0], v[1], 0xdd);
+        v[0] = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xd8));
+        v[1] = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(odd), 0xd8));
+    }
+    static void interleave(Vec (&v)[2]) {
+        const Vec low = _mm256_unpacklo_ps(v[0], v[1]);
+        const Vec high = _mm256_unpackhi_ps(v[0], v[1]);
+        v[0] = _mm256_permute2f128_ps(low, high, 0x20);
+        v[1] = _mm256_permute2f128_ps(low, high, 0x31);
     }
 };
 

@@ -3,7 +3,9 @@
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/unit_decoder.h"
 #include "cpu_kernels/avx512/vector_math.h"
-#include "cpu_kernels/float_products.h"
+#include "cpu_kernels/float_rows.h"
+#include "cpu_kernels/router_products.h"
+#include "cpu_kernels/transposed_products.h"
 
 namespace baltoro::kernels::avx512 {
 namespace {
@@ -11,7 +13,7 @@ namespace {
 struct Vectors {
     using Vec = __m512;
     static constexpr int kLanes = 16;
-    static constexpr int kTransposedRows = 4;
+    static constexpr int kTransposedRows = 8;
 
     static constexpr int kGroup = 8;
     static constexpr int kFewRows = 4;
@@ -36,21 +38,25 @@ struct Vectors {
             to[h] =
                 ps_from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32 * h)));
     }
-    // The bits of e4m3 in place of those of f16 are the value / 256, subnormals included; NaN needs
-    // the larger exponent. VCVTPH2PS is exact.
-    static void ordered_fp8(const uint8_t* from, Vec (&to)[2]) {
-        const __m512i codes =
-            _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-        const __m512i magnitude = _mm512_set1_epi16(0x3f80);
-        const __m512i shifted = _mm512_slli_epi16(codes, 7);
-        const __mmask32 nan =
-            _mm512_cmpeq_epi16_mask(_mm512_and_si512(shifted, magnitude), magnitude);
-        // Sign extension has set bit 14 along with the sign.
-        const __m512i bits = _mm512_or_si512(
-            _mm512_and_si512(shifted, _mm512_set1_epi16(static_cast<short>(0xbf80))),
-            _mm512_maskz_set1_epi16(nan, 0x7c00));
-        to[0] = _mm512_cvtph_ps(_mm512_castsi512_si256(bits));
-        to[1] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(bits, 1));
+
+    static void split_bf16(const uint8_t* from, Vec (&to)[2]) {
+        const __m512i pairs = _mm512_loadu_si512(from);
+        to[0] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+        to[1] = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
+    }
+    static void deinterleave(Vec (&v)[2]) {
+        const __m512i even =
+            _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        const Vec first = v[0];
+        v[0] = _mm512_permutex2var_ps(first, even, v[1]);
+        v[1] = _mm512_permutex2var_ps(first, _mm512_add_epi32(even, _mm512_set1_epi32(1)), v[1]);
+    }
+    static void interleave(Vec (&v)[2]) {
+        const __m512i low =
+            _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const Vec even = v[0];
+        v[0] = _mm512_permutex2var_ps(even, low, v[1]);
+        v[1] = _mm512_permutex2var_ps(even, _mm512_add_epi32(low, _mm512_set1_epi32(8)), v[1]);
     }
 };
 
