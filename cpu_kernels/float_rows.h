@@ -1,7 +1,7 @@
 #pragma once
 
 // Row kernels in f32, for levels without bf16 arithmetic. `V` wraps the level's vectors:
-//   Vec, kLanes, zero, set, load, store, mul, fma, sum;
+//   Vec, kLanes, zero, set, load, store, mul, fma; sum8 (of the lanes of each of eight);
 //   kGroup      weight rows read side by side, or half of them with more than two activation rows
 //   kFewRows    activation rows for which weights are decoded as they are used
 //   kTileRows   activation rows that a decoded group is multiplied with at a time
@@ -31,11 +31,13 @@ inline void widen_unit(const typename V::Decoder& decoder,
         V::widen_fp8(decoder, from, to);
 }
 
-// Calls use_block(address of each row's block, block index) for every scale block of the group and
-// announces what follows; the ragged end comes from copies padded with zeros.
-template <WeightFormat F, int W, class UseBlock>
+// Calls use_block(address of each row's block, where it begins, its length) for every scale block
+// of the group and announces what follows. The last length is a multiple of a unit; what the rows
+// lack of it comes from copies padded with zeros.
+template <class V, WeightFormat F, int W, class UseBlock>
 inline void for_each_block(const WeightRows& rows, const UseBlock& use_block) {
     constexpr int kBytes = kWeightBytes<F>;
+    constexpr int kUnit = 4 * V::kLanes;
     const uint8_t* at[W];
     ptrdiff_t j = 0;
     for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
@@ -43,15 +45,36 @@ inline void for_each_block(const WeightRows& rows, const UseBlock& use_block) {
             at[s] = rows.row[s] + j * kBytes;
             prefetch_block<F>(rows.row[s], rows.next[s], s & 1, j, rows.k);
         }
-        use_block(at, j);
+        use_block(at, j, kScaleBlock);
     }
     if (j == rows.k) return;
-    uint8_t end[W][kScaleBlock * kBytes] = {};
+    const int rest = static_cast<int>(rows.k - j);
+    const int length = (rest + kUnit - 1) / kUnit * kUnit;
+    uint8_t end[W][kScaleBlock * kBytes];
     for (int s = 0; s < W; ++s) {
-        memcpy(end[s], rows.row[s] + j * kBytes, static_cast<size_t>(rows.k - j) * kBytes);
+        at[s] = rows.row[s] + j * kBytes;
+        if (rest == length) continue;
+        memcpy(end[s], at[s], static_cast<size_t>(rest) * kBytes);
+        memset(end[s] + rest * kBytes, 0, static_cast<size_t>(length - rest) * kBytes);
         at[s] = end[s];
     }
-    use_block(at, j);
+    use_block(at, j, length);
+}
+
+// sums[s][r] = the lanes of v[r][s] added, eight vectors at a time, in the same order for each.
+template <class V, int W>
+inline void store_lane_sums(const typename V::Vec (*v)[W], int n_rows, GroupSums& sums) {
+    for (int first = 0; first < n_rows * W; first += 8) {
+        typename V::Vec eight[8];
+        for (int i = 0; i < 8; ++i) {
+            const int at = first + i < n_rows * W ? first + i : first;
+            eight[i] = v[at / W][at % W];
+        }
+        float sum[8];
+        V::sum8(eight, sum);
+        for (int i = 0; i < 8 && first + i < n_rows * W; ++i)
+            sums[(first + i) % W][(first + i) / W] = sum[i];
+    }
 }
 
 // sums[s][r] of W weight rows and R activation rows, each weight decoded as it is used.
@@ -60,25 +83,25 @@ void few_float_dots(const WeightRows& rows, const ScaledRows& x, GroupSums& sums
     using Vec = typename V::Vec;
     constexpr int kUnit = 4 * V::kLanes;
     const typename V::Decoder decoder;
-    Vec sum[W][R];
-    for (int s = 0; s < W; ++s)
-        for (int r = 0; r < R; ++r)
-            sum[s][r] = V::zero();
-    for_each_block<F, W>(rows, [&](const uint8_t* const(&at)[W], ptrdiff_t j) {
-        for (int u = 0; u < kScaleBlock; u += kUnit)
+    Vec sum[R][W];
+    for (int r = 0; r < R; ++r)
+        for (int s = 0; s < W; ++s)
+            sum[r][s] = V::zero();
+    for_each_block<V, F, W>(rows, [&](const uint8_t* const(&at)[W], ptrdiff_t j, int length) {
+        for (int u = 0; u < length; u += kUnit)
+// Or the compiler keeps the sums in memory.
+#pragma GCC unroll 8
             for (int s = 0; s < W; ++s) {
                 Vec w[4];
                 widen_unit<V, F>(decoder, at[s] + u * kWeightBytes<F>, w);
                 for (int i = 0; i < 4; ++i)
                     for (int r = 0; r < R; ++r) {
                         const float* const at_x = x.x + r * x.stride + j + u + i * V::kLanes;
-                        sum[s][r] = V::fma(w[i], V::load(at_x), sum[s][r]);
+                        sum[r][s] = V::fma(w[i], V::load(at_x), sum[r][s]);
                     }
             }
     });
-    for (int s = 0; s < W; ++s)
-        for (int r = 0; r < R; ++r)
-            sums[s][r] = V::sum(sum[s][r]);
+    store_lane_sums<V, W>(sum, R, sums);
 }
 
 // Elements decoded before they are multiplied. Every store delays the multiplications by 0.6 cycles
@@ -133,21 +156,22 @@ inline void multiply_float_rows(FloatGroup<V, W>& group, ScaledRows x, int n) {
     if (r < n) multiply_float_tile<V, W, 1>(group, x, r);
 }
 
-// Decodes a scale block of W weight rows behind what the group has.
+// Decodes a block of W weight rows behind what the group has.
 template <class V, WeightFormat F, int W>
 inline void append_block(const typename V::Decoder& decoder,
                          const uint8_t* const (&at)[W],
+                         int length,
                          FloatGroup<V, W>& group) {
     constexpr int kUnit = 4 * V::kLanes;
     auto* const to = group.weight + group.depth / V::kLanes;
     for (int s = 0; s < W; ++s)
-        for (int u = 0; u < kScaleBlock / kUnit; ++u) {
+        for (int u = 0; u < length / kUnit; ++u) {
             typename V::Vec w[4];
             widen_unit<V, F>(decoder, at[s] + u * kUnit * kWeightBytes<F>, w);
             for (int i = 0; i < 4; ++i)
                 to[4 * u + i][s] = w[i];
         }
-    group.depth += kScaleBlock;
+    group.depth += length;
 }
 
 // sums[s][r] of W weight rows and many activation rows; weights are decoded once.
@@ -162,16 +186,14 @@ void many_float_dots(const WeightRows& rows,
         for (int s = 0; s < W; ++s)
             group.sum[r][s] = V::zero();
     group.depth = 0;
-    for_each_block<F, W>(rows, [&](const uint8_t* const(&at)[W], ptrdiff_t j) {
-        append_block<V, F, W>(decoder, at, group);
-        const ptrdiff_t end = j + kScaleBlock;
+    for_each_block<V, F, W>(rows, [&](const uint8_t* const(&at)[W], ptrdiff_t j, int length) {
+        append_block<V, F, W>(decoder, at, length, group);
+        const ptrdiff_t end = j + length;
         if (group.depth < kDepth<V> && end < rows.k) return;
         multiply_float_rows<V, W>(group, {x.x + end - group.depth, x.stride}, n_rows);
         group.depth = 0;
     });
-    for (int r = 0; r < n_rows; ++r)
-        for (int s = 0; s < W; ++s)
-            sums[s][r] = V::sum(group.sum[r][s]);
+    store_lane_sums<V, W>(group.sum, n_rows, sums);
 }
 
 // sums[s][r] for G weight rows and n_rows activation rows.

@@ -31,6 +31,19 @@ struct Vectors {
         return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
     }
 
+    static void sum8(const Vec (&v)[8], float (&to)[8]) {
+        Vec pair[4];
+        for (int i = 0; i < 4; ++i)
+            pair[i] = _mm256_add_ps(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]),
+                                    _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+        Vec half[2];
+        for (int i = 0; i < 2; ++i)
+            half[i] = _mm256_add_ps(_mm256_shuffle_ps(pair[2 * i], pair[2 * i + 1], 0x44),
+                                    _mm256_shuffle_ps(pair[2 * i], pair[2 * i + 1], 0xee));
+        _mm256_storeu_ps(to, _mm256_add_ps(_mm256_permute2f128_ps(half[0], half[1], 0x20),
+                                           _mm256_permute2f128_ps(half[0], half[1], 0x31)));
+    }
+
     using Decoder = UnitDecoder;
     static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {

@@ -27,6 +27,25 @@ struct Vectors {
     static Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
     static float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 
+    // Halves, then quarters of two vectors become one, at last pairs of lanes.
+    static void sum8(const Vec (&v)[8], float (&to)[8]) {
+        Vec half[4];
+        for (int i = 0; i < 4; ++i)
+            half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 4], 0x44),
+                                    _mm512_shuffle_f32x4(v[i], v[i + 4], 0xee));
+        // The quarters of v[i], v[i + 4], v[i + 2], v[i + 6].
+        Vec quarter[2];
+        for (int i = 0; i < 2; ++i)
+            quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 2], 0x88),
+                                       _mm512_shuffle_f32x4(half[i], half[i + 2], 0xdd));
+        const Vec pair = _mm512_add_ps(_mm512_unpacklo_ps(quarter[0], quarter[1]),
+                                       _mm512_unpackhi_ps(quarter[0], quarter[1]));
+        const Vec sum = _mm512_add_ps(pair, _mm512_permute_ps(pair, 0x4e));
+        // Lanes 0 and 1 of each quarter.
+        const __m512i order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+        _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sum)));
+    }
+
     using Decoder = UnitDecoder;
     static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
