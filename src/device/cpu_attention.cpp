@@ -93,6 +93,22 @@ void CpuAttention::attend(const Attend& args, StepKind kind) {
     });
 }
 
+// Whole blocks share what is read of the cache; a few short contexts need smaller ones for every
+// worker to have some. A query's bits do not depend on those beside it.
+int CpuAttention::queries_of_block(const Attend& args) const {
+    constexpr int kFewest = 4;
+    int n_jobs = 0;
+    for (const SequenceRows& sequence : args.sequences) {
+        const int n_queries = sequence.n_rows * args.shapes.n_heads;
+        n_jobs += (n_queries + kQueries - 1) / kQueries *
+                  splits_of(sequence.first_position + sequence.n_rows - 1);
+    }
+    int size = kQueries;
+    for (; size > kFewest && n_jobs < 2 * team_.size(); n_jobs *= 2)
+        size /= 2;
+    return size;
+}
+
 // Cuts the batch into query blocks; their order interleaves long and short contexts over the
 // workers.
 void CpuAttention::list_blocks(const Attend& args, StepKind kind) {
@@ -100,14 +116,14 @@ void CpuAttention::list_blocks(const Attend& args, StepKind kind) {
     n_partials_ = 0;
     const int n_heads = args.shapes.n_heads;
     const bool is_wide = has_wide_path_ && kind == StepKind::prefill;
+    const int size = is_wide ? WideAttention::kQueries : queries_of_block(args);
     for (std::size_t s = 0; s < args.sequences.size(); s++) {
         const SequenceRows& sequence = args.sequences[s];
         const int n_queries = sequence.n_rows * n_heads;
-        const int size = is_wide ? WideAttention::kQueries : kQueries;
         for (int q = 0; q < n_queries; q += size) {
             const int n = std::min(size, n_queries - q);
             const int last_position = sequence.first_position + (q + n - 1) / n_heads;
-            const int n_splits = is_wide ? 1 : last_position / (kPageTokens * kSplitPages) + 1;
+            const int n_splits = is_wide ? 1 : splits_of(last_position);
             blocks_.push_back({static_cast<int>(s), sequence.first_row * n_heads + q, n, n_splits,
                                n_partials_, is_wide});
             n_partials_ += n_splits;
@@ -168,7 +184,7 @@ void CpuAttention::attend_block(const Attend& args, const QueryBlock& block, int
     WorkerScratch& scratch = workers_[static_cast<std::size_t>(worker_idx)];
     float* own = scratch.partials.get<float>(2 * partial_floats(rank));
     const Partial total = partial_at(own, 0, rank);
-    std::fill_n(total.context, kQueries * rank, 0.0f);
+    std::fill_n(total.context, block.n_queries * rank, 0.0f);
     std::fill_n(total.max, kQueries, -std::numeric_limits<float>::infinity());
     std::fill_n(total.sum, kQueries, 0.0f);
     for (int s = 0; s < block.n_splits; s++) {
@@ -189,7 +205,7 @@ void CpuAttention::attend_split(const Attend& args,
                                 const Partial& dst,
                                 WorkerScratch& scratch) const {
     const int rank = args.shapes.kv_lora_rank;
-    std::fill_n(dst.context, kQueries * rank, 0.0f);
+    std::fill_n(dst.context, block.n_queries * rank, 0.0f);
     std::fill_n(dst.max, kQueries, -std::numeric_limits<float>::infinity());
     std::fill_n(dst.sum, kQueries, 0.0f);
     const SequenceRows& sequence = args.sequences[static_cast<std::size_t>(block.sequence_idx)];

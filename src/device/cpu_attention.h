@@ -62,6 +62,11 @@ class CpuAttention {
                      const Partial& dst,
                      WorkerScratch& scratch) const;
     void project_values(const Attend& args, int worker_idx);
+    // Parts of a context up to `position` that are summed up on their own.
+    static int splits_of(int position) noexcept {
+        return position / (kPageTokens * kSplitPages) + 1;
+    }
+    int queries_of_block(const Attend& args) const;
     void list_blocks(const Attend& args, StepKind kind);
     void merge(const Partial& part, const Partial& total, int n_queries, int dim) const;
     void normalise(const Attend& args, const QueryBlock& block, const Partial& total);
