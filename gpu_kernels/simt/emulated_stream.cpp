@@ -23,12 +23,18 @@ EmulatedStream::~EmulatedStream() {
 }
 
 void EmulatedStream::enqueue(Entry entry) {
+    if (is_recording_) return recorded_.push_back(std::move(entry));
     if (!options_.is_asynchronous) return execute(entry);
     {
         const std::lock_guard lock(mutex_);
         entries_.push_back(std::move(entry));
     }
     changed_.notify_all();
+}
+
+std::vector<EmulatedStream::Entry> EmulatedStream::end_recording() {
+    is_recording_ = false;
+    return std::exchange(recorded_, {});
 }
 
 void EmulatedStream::wait() {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "gpu_kernels/simt/emulator.h"
 
@@ -36,6 +37,9 @@ class EmulatedStream {
 
     // After an entry has thrown, those behind it are dropped.
     void enqueue(Entry entry);
+    // Between these two, entries are kept instead of executed. From the thread of enqueue().
+    void begin_recording() { is_recording_ = true; }
+    std::vector<Entry> end_recording();
     // Returns when everything queued has been executed; throws the first error once.
     void wait();
     // An entry has thrown, and nobody has waited since.
@@ -48,6 +52,8 @@ class EmulatedStream {
     EmulatedStreamOptions options_;
     Emulator emulator_;
     std::uint64_t delay_state_;
+    bool is_recording_ = false;
+    std::vector<Entry> recorded_;
     std::exception_ptr error_;
     std::mutex mutex_;  // guards what follows, and error_
     std::condition_variable changed_;

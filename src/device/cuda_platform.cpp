@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "device/cuda_call.h"
 #include "device/cuda_diagnosis.h"
+#include "device/cuda_graph.h"
 #include "device/cuda_kernels.h"
 #include "device/cuda_staging.h"
 
@@ -111,6 +112,8 @@ class CudaPlatform final : public GpuPlatform {
     void copy_to_device(void* dst, const void* host_src, std::size_t size_bytes) override;
     void copy_within(void* dst, const void* src, std::size_t size_bytes) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
+    void begin_capture() override;
+    std::unique_ptr<GpuGraph> end_capture() override;
     void wait() override;
     void check_failure() override;
 
@@ -196,6 +199,17 @@ void CudaPlatform::copy_to_host(void* host_dst, const void* src, std::size_t siz
     require_cuda(cudaMemcpyAsync(host_dst, src, size_bytes, cudaMemcpyDefault, context_.stream),
                  name_);
     wait();
+}
+
+// Other threads may go on using CUDA.
+void CudaPlatform::begin_capture() {
+    activate();
+    require_cuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), name_);
+}
+
+std::unique_ptr<GpuGraph> CudaPlatform::end_capture() {
+    activate();
+    return end_cuda_capture(context_.stream, options_.gpu_idx, name_);
 }
 
 // After a kernel's failure CUDA refuses everything else in the process.

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -26,6 +28,26 @@ simt::LaneOrder lane_order(EmulationOptions::Lanes lanes) {
     return simt::LaneOrder::shuffled;
 }
 
+// Entries hold their arguments by value: what changes from replay to replay shows only if kernels
+// read it from memory, as on a GPU.
+class EmulatedGraph final : public GpuGraph {
+  public:
+    using Entries = std::vector<simt::EmulatedStream::Entry>;
+
+    EmulatedGraph(simt::EmulatedStream& stream, Entries entries)
+        : stream_(stream), entries_(std::make_shared<const Entries>(std::move(entries))) {}
+
+    void replay() override {
+        for (std::size_t i = 0; i < entries_->size(); i++)
+            stream_.enqueue(
+                [entries = entries_, i](simt::Emulator& emulator) { (*entries)[i](emulator); });
+    }
+
+  private:
+    simt::EmulatedStream& stream_;
+    std::shared_ptr<const Entries> entries_;  // shared with replays under way
+};
+
 class EmulatedPlatform final : public GpuPlatform {
   public:
     explicit EmulatedPlatform(const EmulationOptions& options)
@@ -44,6 +66,10 @@ class EmulatedPlatform final : public GpuPlatform {
     void copy_to_device(void* dst, const void* host_src, std::size_t size_bytes) override;
     void copy_within(void* dst, const void* src, std::size_t size_bytes) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
+    void begin_capture() override { stream_.begin_recording(); }
+    std::unique_ptr<GpuGraph> end_capture() override {
+        return std::make_unique<EmulatedGraph>(stream_, stream_.end_recording());
+    }
     void wait() override;
     void check_failure() override;
 

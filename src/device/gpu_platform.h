@@ -1,12 +1,23 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "device/device.h"
 #include "gpu_kernels/kernels.h"
 
 namespace baltoro::device {
+
+// Work of a stream that was recorded once and can be queued any number of times: every launch has
+// the arguments, and every copy the addresses, that it was recorded with. Its platform must outlive
+// it; it ends when no replay is waiting for the host.
+class GpuGraph {
+  public:
+    virtual ~GpuGraph() = default;
+    // Queues it in the stream.
+    virtual void replay() = 0;
+};
 
 // What a GPU, or its emulation, gives: memory, one in-order stream and the kernels that run on it.
 // Engine thread only. Kept apart from Device so that GpuDevice, the sequence of kernels that makes
@@ -36,6 +47,12 @@ class GpuPlatform {
     virtual void copy_within(void* dst, const void* src, std::size_t size_bytes) = 0;
     // Waits for the stream and the copy.
     virtual void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) = 0;
+
+    // From here on kernels and copy_within() are recorded instead of queued. No other call is
+    // allowed until the recording ends.
+    virtual void begin_capture() = 0;
+    // Throws Error where it cannot be replayed; the recording has ended all the same.
+    virtual std::unique_ptr<GpuGraph> end_capture() = 0;
 
     // Waits for everything queued. Throws Error if any of it failed.
     virtual void wait() = 0;
