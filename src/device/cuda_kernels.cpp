@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "device/kernel_entries.h"
 
 namespace baltoro::device {
 namespace {
@@ -24,9 +25,7 @@ struct Guard<kEntry> {
 
 // An entry that is not there stays null.
 template <auto... kEntries>
-gpu::Table guarded() {
-    static_assert(sizeof...(kEntries) * sizeof(void (*)()) == sizeof(gpu::Table),
-                  "every entry of the table is guarded");
+gpu::Table guarded(KernelEntries<kEntries...>) {
     gpu::Table table{};
     ((table.*kEntries =
           gpu::cuda_table().*kEntries != nullptr ? &Guard<kEntries>::launch : nullptr),
@@ -37,15 +36,7 @@ gpu::Table guarded() {
 }  // namespace
 
 const gpu::Table& guarded_cuda_kernels() {
-    using gpu::Table;
-    static const Table table =
-        guarded<&Table::embed, &Table::rms_norm, &Table::row_product, &Table::gated_row_product,
-                &Table::dequantise, &Table::panel_product, &Table::silu_mul, &Table::add,
-                &Table::choose_experts, &Table::resident_gate_up, &Table::resident_down,
-                &Table::largest_logits, &Table::write_latent, &Table::absorb_queries,
-                &Table::mla_decode, &Table::mla_combine, &Table::project_values,
-                &Table::gather_latent, &Table::rotate_queries, &Table::mla_prefill,
-                &Table::signal_host, &Table::await_host>();
+    static const gpu::Table table = guarded(AllKernels{});
     return table;
 }
 

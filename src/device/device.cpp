@@ -34,6 +34,8 @@ Matrix matrix_shape(const TensorView& weight) {
     return matrix;
 }
 
+void Device::begin_repeatable(const StepRows& /*rows*/) {}
+
 std::size_t Device::expert_slot_bytes(const ExpertShape& /*shape*/) const {
     check(false, "only a device with memory of its own takes routed experts");
     return 0;

@@ -222,6 +222,12 @@ struct ResidentExperts {
     float* dst;
 };
 
+// A decode step, as begin_repeatable() sees it: its rows, and those whose logits are wanted.
+struct StepRows {
+    std::span<const SequenceRows> sequences;
+    std::span<const std::int32_t> logit_rows;
+};
+
 // The one virtual interface: memory, and the operations of a transformer block, executed in the
 // order they are called. An operation may return before it has finished; finish() waits for all.
 // Pointers are device pointers unless a comment says host. Sizes are in elements. The host blocks
@@ -245,6 +251,12 @@ class Device {
 
     // The arithmetic of the operations that follow.
     virtual void begin_step(StepKind kind) = 0;
+
+    // Within a decode step, when its inputs are on their way: the operations from here to finish()
+    // follow from the model, the number of rows and `rows.logit_rows`, and read everything else
+    // that differs between steps from memory or from `rows.sequences`. So a device may record them
+    // once and repeat them as a whole. The host's works may be others every time.
+    virtual void begin_repeatable(const StepRows& rows);
 
     virtual void embed(const Embed& args) = 0;
     virtual void rms_norm(const Norm& args) = 0;

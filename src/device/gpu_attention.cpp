@@ -20,6 +20,7 @@ GpuAttention::GpuAttention(GpuPlatform& platform, const std::function<void()>& d
       sums_(platform, drain) {}
 
 void GpuAttention::reserve(const GpuScratchSizes& sizes) {
+    tables_.reserve(sizes.tables);
     queries_.get<std::byte>(sizes.queries);
     contexts_.get<std::byte>(sizes.contexts);
     partials_.get<std::byte>(sizes.partials);
@@ -31,6 +32,13 @@ void GpuAttention::reserve(const GpuScratchSizes& sizes) {
     sums_.get<std::byte>(sizes.sums);
 }
 
+int longest_context(std::span<const SequenceRows> sequences) noexcept {
+    int longest = 0;
+    for (const SequenceRows& sequence : sequences)
+        longest = std::max(longest, sequence.first_position + sequence.n_rows);
+    return longest;
+}
+
 void GpuAttention::write_latent(const WriteLatent& args) {
     const GpuStepTables::Tables tables = tables_.of(args.sequences);
     platform_.kernels().write_latent(
@@ -39,40 +47,23 @@ void GpuAttention::write_latent(const WriteLatent& args) {
          tables.slots, tables.n_rows, args.pages});
 }
 
-// Consecutive sequences with few rows are taken together.
 void GpuAttention::attend(const Attend& args, StepKind kind) {
     const GpuStepTables::Tables tables = tables_.of(args.sequences);
-    Rows few{0, 0, 0};
-    for (std::size_t s = 0; s < args.sequences.size(); s++) {
-        const SequenceRows& sequence = args.sequences[s];
-        if (kind == StepKind::prefill) {
-            attend_prefill(args, tables, s);
-            continue;
-        }
-        const int first = sequence.first_row;
-        if (few.n > 0 && few.first + few.n != first) {
-            attend_rows(args, tables, few);
-            few.n = 0;
-        }
-        if (few.n == 0) few = {first, 0, 0};
-        few.n += sequence.n_rows;
-        few.longest = std::max(few.longest, sequence.first_position + sequence.n_rows);
-    }
-    if (few.n > 0) attend_rows(args, tables, few);
+    if (kind == StepKind::decode) return attend_decode(args, tables);
+    for (std::size_t s = 0; s < args.sequences.size(); s++)
+        attend_prefill(args, tables, s);
 }
 
-void GpuAttention::attend_rows(const Attend& args,
-                               const GpuStepTables::Tables& tables,
-                               const Rows& rows) {
+// All rows of all sequences together, as far as the memory of their parts goes.
+void GpuAttention::attend_decode(const Attend& args, const GpuStepTables::Tables& tables) {
+    const int n_splits = decode_splits(longest_context(args.sequences));
     const std::size_t row_bytes =
-        static_cast<std::size_t>(gpu::MlaDecode::max_splits(rows.longest)) *
-        static_cast<std::size_t>(args.shapes.n_heads) *
+        static_cast<std::size_t>(n_splits) * static_cast<std::size_t>(args.shapes.n_heads) *
         static_cast<std::size_t>(args.shapes.kv_lora_rank) * sizeof(float);
-    const int group = static_cast<int>(
-        std::clamp<std::size_t>(kPartialBytes / row_bytes, 1, static_cast<std::size_t>(rows.n)));
-    for (int done = 0; done < rows.n; done += group)
-        attend_group(args, tables,
-                     {rows.first + done, std::min(group, rows.n - done), rows.longest});
+    const int group = static_cast<int>(std::clamp<std::size_t>(
+        kPartialBytes / row_bytes, 1, static_cast<std::size_t>(tables.n_rows)));
+    for (int first = 0; first < tables.n_rows; first += group)
+        attend_group(args, tables, {first, std::min(group, tables.n_rows - first), n_splits});
 }
 
 void GpuAttention::attend_group(const Attend& args,
@@ -85,8 +76,7 @@ void GpuAttention::attend_group(const Attend& args,
     const auto n_heads = static_cast<std::size_t>(shapes.n_heads);
     const std::size_t row_heads = static_cast<std::size_t>(rows.n) * n_heads;
     const auto rank = static_cast<std::size_t>(shapes.kv_lora_rank);
-    const int n_splits = gpu::MlaDecode::max_splits(rows.longest);
-    const std::size_t n_parts = row_heads * static_cast<std::size_t>(n_splits);
+    const std::size_t n_parts = row_heads * static_cast<std::size_t>(rows.n_splits);
     bf16_t* queries =
         queries_.get<bf16_t>(row_heads * static_cast<std::size_t>(args.shapes.latent_dim()));
     bf16_t* contexts = contexts_.get<bf16_t>(row_heads * rank);
@@ -99,9 +89,9 @@ void GpuAttention::attend_group(const Attend& args,
     const gpu::Weight kv_b = gpu_weight(args.kv_b);
     kernels.absorb_queries(stream, {shapes, q, kv_b, rope, rows.n, queries});
     kernels.mla_decode(stream, {shapes, queries, decode_rows, tables.page_tables, args.pages,
-                                args.scale, rows.n, n_splits, partials, extrema});
+                                args.scale, rows.n, rows.n_splits, partials, extrema});
     kernels.mla_combine(stream,
-                        {shapes, decode_rows, partials, extrema, rows.n, n_splits, contexts});
+                        {shapes, decode_rows, partials, extrema, rows.n, rows.n_splits, contexts});
     kernels.project_values(
         stream, {shapes, contexts, kv_b, rows.n,
                  args.dst + first * n_heads * static_cast<std::size_t>(shapes.v_head_dim)});

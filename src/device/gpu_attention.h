@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "device/device.h"
 #include "device/device_scratch.h"
@@ -8,6 +9,9 @@
 #include "device/gpu_step_tables.h"
 
 namespace baltoro::device {
+
+// Tokens that the row with the most sees.
+int longest_context(std::span<const SequenceRows> sequences) noexcept;
 
 // Multi-head latent attention as a sequence of GPU kernels: absorbed and split over the context for
 // rows that stand alone, with keys and values of every head for the many rows of a prefill. Engine
@@ -21,6 +25,8 @@ class GpuAttention {
     void reserve(const GpuScratchSizes& sizes);
 
     void begin_step() noexcept { tables_.begin_step(); }
+    // Sends ahead what the kernels of these rows read.
+    void upload_tables(std::span<const SequenceRows> sequences) { (void)tables_.of(sequences); }
     void write_latent(const WriteLatent& args);
     void attend(const Attend& args, StepKind kind);
 
@@ -28,10 +34,10 @@ class GpuAttention {
     struct Rows {
         int first;
         int n;
-        int longest;  // tokens that the longest of them sees
+        int n_splits;  // of their contexts
     };
 
-    void attend_rows(const Attend& args, const GpuStepTables::Tables& tables, const Rows& rows);
+    void attend_decode(const Attend& args, const GpuStepTables::Tables& tables);
     void attend_group(const Attend& args, const GpuStepTables::Tables& tables, const Rows& rows);
     void attend_prefill(const Attend& args,
                         const GpuStepTables::Tables& tables,

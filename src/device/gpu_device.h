@@ -9,26 +9,42 @@
 #include "device/gpu_attention.h"
 #include "device/gpu_platform.h"
 #include "device/handoff.h"
+#include "device/recording_platform.h"
+#include "device/step_graphs.h"
 
 namespace baltoro::device {
 
 // A GPU, real or emulated: each operation becomes one or a few kernels queued in the platform's
-// stream. Weights are copied to the device, except tables whose rows are looked up. Engine thread
-// only.
+// stream. Weights are copied to the device, except tables whose rows are looked up. Decode steps
+// like one before are recorded with the waits for the host in them, and from then on queued as one
+// graph. Engine thread only.
 class GpuDevice final : public Device {
   public:
-    explicit GpuDevice(std::unique_ptr<GpuPlatform> platform);
+    // 8 lengths of the context (powers of two) for one number of rows, or fewer for several.
+    static constexpr int kMostGraphs = 16;
+
+    // Keeps the graphs of `most_graphs` kinds of decode steps; with 0 all kernels are launched by
+    // themselves.
+    explicit GpuDevice(std::unique_ptr<GpuPlatform> platform, int most_graphs = kMostGraphs);
     ~GpuDevice() override;
 
     // Takes the scratch memory of the largest step, so that no later step needs to.
     void reserve(const GpuStepShapes& shapes);
 
-    std::string describe() const override { return platform_->describe(); }
+    // How many steps were recorded as graphs, and how many were replays of an earlier one.
+    struct GraphCounts {
+        int recorded = 0;
+        int repeated = 0;
+    };
+    const GraphCounts& graph_counts() const noexcept { return graph_counts_; }
+
+    std::string describe() const override { return platform_.describe(); }
     Buffer allocate(std::size_t size_bytes, MemoryKind kind) override;
     Matrix place(const TensorView& weight, const TensorView* scale, WeightUse use) override;
     void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) override;
     void copy_from_host(void* dst, const void* host_src, std::size_t size_bytes) override;
     void begin_step(StepKind kind) override;
+    void begin_repeatable(const StepRows& rows) override;
     void embed(const Embed& args) override;
     void rms_norm(const Norm& args) override;
     void product(const Product& args) override;
@@ -55,9 +71,14 @@ class GpuDevice final : public Device {
     void panel_product(const Product& args);
     void gated_ffn_by_panels(const GatedFfn& args);
     const std::int32_t* row_numbers(int n);
+    void end_repeatable();
+    void abandon_recording() noexcept;
 
-    std::unique_ptr<GpuPlatform> platform_;
-    std::function<void()> drain_;  // finish(), for scratch memory about to grow
+    RecordingPlatform platform_;
+    StepGraphs graphs_;
+    StepGraphs::Entry* recorded_ = nullptr;  // what the recording under way is for
+    GraphCounts graph_counts_;
+    std::function<void()> drain_;  // for scratch memory about to grow
     StepKind kind_ = StepKind::prefill;
     Handoff handoff_;
     GpuAttention attention_;

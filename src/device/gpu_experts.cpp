@@ -20,13 +20,13 @@ void GpuDevice::fill_expert_slot(const ExpertShape& shape, std::byte* slot, cons
     const std::size_t matrix_bytes = n * (is_fp8 ? 1 : sizeof(bf16_t));
     const std::size_t scale_bytes =
         blocks(shape.hidden_size) * blocks(shape.moe_intermediate_size) * sizeof(float);
-    platform_->copy_to_device(slot + layout.gate, src.gate, matrix_bytes);
-    platform_->copy_to_device(slot + layout.up, src.up, matrix_bytes);
-    platform_->copy_to_device(slot + layout.down, src.down, matrix_bytes);
+    platform_.copy_to_device(slot + layout.gate, src.gate, matrix_bytes);
+    platform_.copy_to_device(slot + layout.up, src.up, matrix_bytes);
+    platform_.copy_to_device(slot + layout.down, src.down, matrix_bytes);
     if (!is_fp8) return;
-    platform_->copy_to_device(slot + layout.gate_scale, src.gate_scale, scale_bytes);
-    platform_->copy_to_device(slot + layout.up_scale, src.up_scale, scale_bytes);
-    platform_->copy_to_device(slot + layout.down_scale, src.down_scale, scale_bytes);
+    platform_.copy_to_device(slot + layout.gate_scale, src.gate_scale, scale_bytes);
+    platform_.copy_to_device(slot + layout.up_scale, src.up_scale, scale_bytes);
+    platform_.copy_to_device(slot + layout.down_scale, src.down_scale, scale_bytes);
 }
 
 void GpuDevice::add_resident_experts(const ResidentExperts& args) {
@@ -43,10 +43,10 @@ void GpuDevice::add_resident_experts(const ResidentExperts& args) {
     const auto* gains = chosen_gains_.get<float>(n_choices);
     bf16_t* hidden = resident_hidden_.get<bf16_t>(
         n_choices * static_cast<std::size_t>(shape.moe_intermediate_size));
-    platform_->kernels().resident_gate_up(platform_->stream(),
-                                          {experts, args.x, ids, args.n_rows, args.top_k, hidden});
-    platform_->kernels().resident_down(
-        platform_->stream(), {experts, hidden, ids, gains, args.n_rows, args.top_k, args.dst});
+    platform_.kernels().resident_gate_up(platform_.stream(),
+                                         {experts, args.x, ids, args.n_rows, args.top_k, hidden});
+    platform_.kernels().resident_down(
+        platform_.stream(), {experts, hidden, ids, gains, args.n_rows, args.top_k, args.dst});
 }
 
 }  // namespace baltoro::device

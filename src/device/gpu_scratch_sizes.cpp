@@ -1,11 +1,18 @@
 #include "device/gpu_scratch_sizes.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/float_formats.h"
 #include "gpu_kernels/kernels.h"
 
 namespace baltoro::device {
+
+int decode_splits(int n_tokens) noexcept {
+    static_assert(std::has_single_bit(unsigned{gpu::MlaDecode::kMaxSplits}));
+    const int n_splits = gpu::MlaDecode::max_splits(n_tokens);
+    return static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::max(n_splits, 1))));
+}
 
 GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept {
     const auto size = [](int n) { return static_cast<std::size_t>(n); };
@@ -13,7 +20,7 @@ GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept {
     const std::size_t rows = size(shapes.max_rows);
     const std::size_t row_heads = rows * size(mla.n_heads);
     const std::size_t slab = size(std::min(kSlabTokens, shapes.max_tokens));
-    const int n_splits = gpu::MlaDecode::max_splits(shapes.max_tokens);
+    const int n_splits = decode_splits(shapes.max_tokens);
     const std::size_t row_partials =
         size(n_splits) * size(mla.n_heads) * size(mla.kv_lora_rank) * sizeof(float);
     // Short contexts fill a group with many rows, long ones with few.
@@ -33,6 +40,8 @@ GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept {
     sizes.keys_values =
         slab * size(mla.n_heads) * size(mla.qk_nope_head_dim + mla.v_head_dim) * sizeof(bf16_t);
     sizes.sums = row_heads * size(mla.v_head_dim) * sizeof(float);
+    const int n_pages = (shapes.max_tokens + kPageTokens - 1) / kPageTokens;
+    sizes.tables = rows * size(3 + n_pages) * sizeof(std::int32_t);
     sizes.looked_up_rows = rows * size(shapes.hidden_size) * sizeof(bf16_t);
     sizes.ids = rows * sizeof(std::int32_t);
     sizes.panel = shapes.largest_weight * sizeof(bf16_t);

@@ -31,6 +31,7 @@ struct GpuScratchSizes {
     std::size_t rope_keys = 0;
     std::size_t keys_values = 0;
     std::size_t sums = 0;
+    std::size_t tables = 0;  // of one list of sequences; there are two
     // of everything else
     std::size_t looked_up_rows = 0;
     std::size_t ids = 0;
@@ -45,10 +46,14 @@ struct GpuScratchSizes {
 
     std::size_t total() const noexcept {
         return queries + contexts + partials + extrema + kv_b + latents + rope_keys + keys_values +
-               sums + looked_up_rows + ids + panel + gate + up + hidden + logits + chosen_ids +
-               chosen_gains + resident_hidden;
+               sums + 2 * tables + looked_up_rows + ids + panel + gate + up + hidden + logits +
+               chosen_ids + chosen_gains + resident_hidden;
     }
 };
+
+// Into how many parts the contexts of a decode step are split where the longest has that many
+// tokens: at least as many as any row has, and a power of two, so that few numbers occur.
+int decode_splits(int n_tokens) noexcept;
 
 GpuScratchSizes gpu_scratch_sizes(const GpuStepShapes& shapes) noexcept;
 

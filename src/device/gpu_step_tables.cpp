@@ -1,5 +1,7 @@
 #include "device/gpu_step_tables.h"
 
+#include <bit>
+
 #include "base/check.h"
 
 namespace baltoro::device {
@@ -18,7 +20,13 @@ int page_count(const SequenceRows& sequence) noexcept {
 GpuStepTables::GpuStepTables(GpuPlatform& platform, const std::function<void()>& drain)
     : platform_(platform), entries_{{platform, drain}, {platform, drain}} {}
 
+void GpuStepTables::reserve(std::size_t size_bytes) {
+    for (Entry& entry : entries_)
+        entry.device_words.get<std::byte>(size_bytes);
+}
+
 void GpuStepTables::begin_step() noexcept {
+    next_entry_ = 0;
     for (Entry& entry : entries_)
         entry.key = nullptr;
 }
@@ -32,7 +40,9 @@ GpuStepTables::Tables GpuStepTables::of(std::span<const SequenceRows> sequences)
         entry = &entries_[next_entry_];
         next_entry_ = 1 - next_entry_;
         fill(*entry, sequences);
-        std::int32_t* dst = entry->device_words.get<std::int32_t>(entry->words.size());
+        // Contexts grow by a page at a time; the memory grows by steps that double.
+        std::int32_t* dst =
+            entry->device_words.get<std::int32_t>(std::bit_ceil(entry->words.size()));
         platform_.copy_to_device(dst, entry->words.data(),
                                  entry->words.size() * sizeof(std::int32_t));
         entry->key = sequences.data();

@@ -26,7 +26,11 @@ class GpuStepTables {
     // Both must outlive the object.
     GpuStepTables(GpuPlatform& platform, const std::function<void()>& drain);
 
-    // Forgets the lists of the step before.
+    // Takes the memory of the largest lists.
+    void reserve(std::size_t size_bytes);
+
+    // Forgets the lists of the step before. The first list of every step lies where that of the
+    // last one lay, unless the memory has grown.
     void begin_step() noexcept;
 
     Tables of(std::span<const SequenceRows> sequences);

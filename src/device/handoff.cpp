@@ -62,6 +62,12 @@ void Handoff::serve() {
     if (error) std::rethrow_exception(error);
 }
 
+void Handoff::forget() noexcept {
+    works_.clear();
+    n_begun_ = n_served_;
+    n_ended_ = n_served_;
+}
+
 void Handoff::skip() noexcept {
     works_.clear();
     n_served_ = n_begun_;

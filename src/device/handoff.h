@@ -28,6 +28,13 @@ class Handoff {
     // others are skipped, so that the GPU is not left waiting, and the exception goes on.
     void serve();
 
+    // Whether nothing has begun that is not served.
+    bool is_idle() const noexcept { return works_.empty(); }
+
+    // Forgets what has begun since is_idle(): its signals and waits were recorded only, and the
+    // recording is given up.
+    void forget() noexcept;
+
     // Lets the GPU pass everything that has begun, without the work: after a step has failed.
     void skip() noexcept;
 

@@ -85,6 +85,9 @@ std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     device_.begin_step(batch.kind);
     device_.embed({weights_.embed, batch.tokens, activations_.x.as<float>()});
     const std::span<Part> parts = divide(batch, trace);
+    // A trace is fetched between the layers; without logits nobody waits for the end.
+    if (batch.kind == StepKind::decode && trace == nullptr && !batch.logit_rows.empty())
+        device_.begin_repeatable({batch.sequences, batch.logit_rows});
     int moe_layer_idx = 0;
     for (int l = 0; l < config_.num_hidden_layers; l++) {
         for (Part& part : parts) {

@@ -20,6 +20,8 @@ class FailingDevice final : public device::Device {
         real_.begin_step(kind);
     }
 
+    void begin_repeatable(const device::StepRows& rows) override { real_.begin_repeatable(rows); }
+
     std::string describe() const override { return real_.describe(); }
     device::Buffer allocate(std::size_t size_bytes, device::MemoryKind kind) override {
         return real_.allocate(size_bytes, kind);
