@@ -48,6 +48,11 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
            "which may change last bits")
         ->check(CLI::IsMember({"auto"}) | CLI::Range(0, 1 << 16))
         ->type_name("N");
+    app.add_option("--gpu-graphs", options.gpu_graphs,
+                   "Kinds of decode steps (by answers at once and length of the context) whose GPU "
+                   "kernels are recorded and started together; 0: each by itself; default 16")
+        ->check(CLI::Range(0, 1024))
+        ->type_name("N");
     app.add_option(
            "--experts", options.experts,
            "Routed experts: mapped (read where the checkpoint lies; starts at once), copied "

@@ -15,6 +15,7 @@ struct RuntimeOptions {
     std::string device = "auto";    // auto, cpu, cuda, emulated
     int gpu = 0;                    // index of the CUDA device
     std::string gpu_experts = "0";  // routed experts of each layer on the GPU, or auto
+    int gpu_graphs = 16;            // kinds of decode steps kept as graphs of kernels
     double gpu_memory_gb = 0.0;     // most memory to use of it; 0: what is free
     std::string isa = "auto";       // auto, or a level's name
     std::string experts = "auto";   // auto, mapped, copied

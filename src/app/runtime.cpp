@@ -104,7 +104,7 @@ std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
     GpuMemoryPlan plan =
         plan_gpu_memory(config, runtime.checkpoint, shapes, limits.n_pages * device::kPageTokens);
     const std::uint64_t available = gpu->free_bytes();
-    auto device = std::make_unique<device::GpuDevice>(std::move(gpu));
+    auto device = std::make_unique<device::GpuDevice>(std::move(gpu), options.gpu_graphs);
     if (config.n_routed_experts > 0) {
         const std::uint64_t expert_bytes =
             device->expert_slot_bytes({config.hidden_size, config.moe_intermediate_size,
