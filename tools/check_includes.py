@@ -34,7 +34,7 @@ CONFINED = {
     "oneapi/": ["src/device/", "src/training/"],
     "dnnl": ["src/device/", "src/training/"],
     "cuda": ["src/device/", "gpu_kernels/", "tests/gpu_check/bench/"],
-    "cublas": ["tests/gpu_check/bench/cublas_rate.cpp"],
+    "cublas": ["src/device/cublas_products.cpp", "tests/gpu_check/bench/cublas_rate.cpp"],
     "pcre2": ["src/text/pretokenizer.cpp", "tests/text/"],
     "CLI/": ["src/app/options.cpp"],
     "editline/": ["tools/chat.cpp"],

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "device/cublas_products.h"
 #include "device/cuda_call.h"
 #include "device/cuda_diagnosis.h"
 #include "device/cuda_graph.h"
@@ -106,6 +107,9 @@ class CudaPlatform final : public GpuPlatform {
         return reinterpret_cast<simt::Stream*>(context_.stream);
     }
 
+    void panel_product(const gpu::PanelProduct& args) override;
+    bool is_prepared(int n, int k) const override { return products_.knows(n, k); }
+    void prepare(const bf16_t* w, int n, int k) override;
     void* allocate(std::size_t size_bytes, MemoryKind kind) override;
     void release(void* data, std::size_t size_bytes, MemoryKind kind) noexcept override;
     std::size_t free_bytes() const override;
@@ -131,7 +135,19 @@ class CudaPlatform final : public GpuPlatform {
     std::size_t own_bytes_ = 0;  // of device memory
     Context context_;
     CudaStaging staging_;
+    CublasProducts products_;
 };
+
+void CudaPlatform::panel_product(const gpu::PanelProduct& args) {
+    if (!products_.takes(args)) return kernels().panel_product(stream(), args);
+    activate();
+    products_.queue(args, context_.stream);
+}
+
+void CudaPlatform::prepare(const bf16_t* w, int n, int k) {
+    activate();
+    products_.prepare(w, n, k, context_.stream);
+}
 
 void CudaPlatform::report_shortage(std::size_t wanted_bytes) {
     MemoryShortage shortage{wanted_bytes, 0, 0, own_bytes_, options_.memory_bytes};

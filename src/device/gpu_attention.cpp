@@ -130,8 +130,8 @@ void GpuAttention::attend_prefill(const Attend& args,
         const int n = std::min(kSlabTokens, n_tokens - begin);
         kernels.gather_latent(stream,
                               {shapes, args.pages, page_table, begin, n, latents, rope_keys});
-        kernels.panel_product(
-            stream, {kv_b, latents, args.kv_b.n, args.kv_b.k, n, nullptr, keys_values, false});
+        platform_.panel_product(
+            {kv_b, latents, args.kv_b.n, args.kv_b.k, n, nullptr, keys_values, false});
         kernels.mla_prefill(
             stream, {shapes, q, keys_values, rope_keys, args.scale, sequence.n_rows,
                      sequence.first_position, begin, n, begin == 0, begin + n == n_tokens, sums,

@@ -82,6 +82,9 @@ Matrix GpuDevice::place(const TensorView& weight, const TensorView* scale, Weigh
     };
     matrix.data = upload(weight);
     if (scale != nullptr) matrix.scale = static_cast<const float*>(upload(*scale));
+    const bool has_panels = matrix.dtype != DType::f32 && weight.shape.size() == 2;
+    if (has_panels && !platform_.is_prepared(matrix.n, matrix.k))
+        platform_.prepare(expanded(platform_, matrix, panel_), matrix.n, matrix.k);
     return matrix;
 }
 
@@ -196,8 +199,7 @@ void GpuDevice::product(const Product& args) {
 }
 
 void GpuDevice::panel_product(const Product& args) {
-    platform_.kernels().panel_product(
-        platform_.stream(), {expanded(platform_, args.w, panel_), args.x, args.w.n, args.w.k,
+    platform_.panel_product({expanded(platform_, args.w, panel_), args.x, args.w.n, args.w.k,
                              args.n_rows, args.dst, nullptr, args.accumulate});
 }
 

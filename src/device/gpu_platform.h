@@ -32,6 +32,17 @@ class GpuPlatform {
     virtual const gpu::Table& kernels() const = 0;
     virtual simt::Stream* stream() = 0;
 
+    // gpu::Table::panel_product, by a library where one is linked that takes the shape. Which of
+    // the two it is, and how it sums, follows from the weight's shape alone, not from the number of
+    // rows. Precondition: the shape is prepared.
+    virtual void panel_product(const gpu::PanelProduct& args) {
+        kernels().panel_product(stream(), args);
+    }
+    virtual bool is_prepared(int /*n*/, int /*k*/) const { return true; }
+    // `w` is any weight of the shape. Loads code and waits for the stream, so not while the GPU may
+    // wait for the host. Throws Error.
+    virtual void prepare(const bf16_t* /*w*/, int /*n*/, int /*k*/) {}
+
     // Zero-filled. Throws Error with the numbers if the memory cannot be had. Shared memory is
     // mapped for the host, at the same address.
     virtual void* allocate(std::size_t size_bytes, MemoryKind kind) = 0;

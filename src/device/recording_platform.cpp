@@ -46,6 +46,15 @@ const gpu::Table& RecordingPlatform::kernels() const {
     return mode_ == Mode::repeating ? nothing : real_->kernels();
 }
 
+void RecordingPlatform::panel_product(const gpu::PanelProduct& args) {
+    if (mode_ != Mode::repeating) real_->panel_product(args);
+}
+
+void RecordingPlatform::prepare(const bf16_t* w, int n, int k) {
+    require_launching("products are prepared before a recording");
+    real_->prepare(w, n, k);
+}
+
 void* RecordingPlatform::allocate(std::size_t size_bytes, MemoryKind kind) {
     require_launching("no memory is taken within a recording");
     return real_->allocate(size_bytes, kind);

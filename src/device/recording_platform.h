@@ -28,6 +28,9 @@ class RecordingPlatform final : public GpuPlatform {
     std::string describe() const override { return real_->describe(); }
     const gpu::Table& kernels() const override;
     simt::Stream* stream() override { return real_->stream(); }
+    void panel_product(const gpu::PanelProduct& args) override;
+    bool is_prepared(int n, int k) const override { return real_->is_prepared(n, k); }
+    void prepare(const bf16_t* w, int n, int k) override;
     void* allocate(std::size_t size_bytes, MemoryKind kind) override;
     void release(void* data, std::size_t size_bytes, MemoryKind kind) noexcept override;
     std::size_t free_bytes() const override { return real_->free_bytes(); }

@@ -183,6 +183,7 @@ void run_bench(const BenchOptions& options) {
     bench_copy(run);
     bench_matrix_rate(run);
     bench_products(run);
+    bench_panels(run);
     bench_decode_attention(run);
     bench_handoff(run);
     bench_prefill_attention(run);

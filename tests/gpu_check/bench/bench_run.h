@@ -114,6 +114,7 @@ class BenchRun {
 void bench_copy(BenchRun& run);
 void bench_matrix_rate(BenchRun& run);
 void bench_products(BenchRun& run);
+void bench_panels(BenchRun& run);
 void bench_decode_attention(BenchRun& run);
 void bench_prefill_attention(BenchRun& run);
 void bench_handoff(BenchRun& run);
