@@ -26,6 +26,22 @@ void EmulatedStream::enqueue(Entry entry) {
     if (is_recording_) return recorded_.push_back(std::move(entry));
     if (!options_.is_asynchronous) return execute(entry);
     {
+        std::unique_lock lock(mutex_);
+        if (!changed_.wait_for(lock, std::chrono::minutes(1),
+                               [this] { return entries_.size() < options_.most_queued; }))
+            throw KernelError("the stream is full and stands still: does it wait for its caller?");
+        entries_.push_back(std::move(entry));
+    }
+    changed_.notify_all();
+}
+
+void EmulatedStream::enqueue_all(const std::shared_ptr<const std::vector<Entry>>& entries) {
+    for (std::size_t i = 0; i < entries->size(); i++) {
+        Entry entry = [entries, i](Emulator& emulator) { (*entries)[i](emulator); };
+        if (!options_.is_asynchronous) {
+            execute(entry);
+            continue;
+        }
         const std::lock_guard lock(mutex_);
         entries_.push_back(std::move(entry));
     }
@@ -57,6 +73,7 @@ void EmulatedStream::work() {
         entries_.pop_front();
         is_busy_ = true;
         lock.unlock();
+        changed_.notify_all();
         execute(entry);
         lock.lock();
         is_busy_ = false;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -17,6 +18,8 @@ struct EmulatedStreamOptions {
     EmulatorOptions emulator;
     bool is_asynchronous = false;  // a worker thread executes; otherwise enqueue() does
     int max_delay_us = 0;          // before an entry is executed: random, up to this
+    // enqueue() waits while so many entries are queued; CUDA's launches wait likewise.
+    std::size_t most_queued = 1024;
 };
 
 // Executes entries in the order in which they are queued. enqueue() and wait() from one thread.
@@ -35,8 +38,12 @@ class EmulatedStream {
         return *reinterpret_cast<EmulatedStream*>(stream);
     }
 
-    // After an entry has thrown, those behind it are dropped.
+    // After an entry has thrown, those behind it are dropped. Throws KernelError if there is no
+    // room for a minute.
     void enqueue(Entry entry);
+    // All of them, as one that takes no room. The entries are not changed, and shared until
+    // executed.
+    void enqueue_all(const std::shared_ptr<const std::vector<Entry>>& entries);
     // Between these two, entries are kept instead of executed. From the thread of enqueue().
     void begin_recording() { is_recording_ = true; }
     std::vector<Entry> end_recording();

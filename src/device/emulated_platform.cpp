@@ -37,11 +37,7 @@ class EmulatedGraph final : public GpuGraph {
     EmulatedGraph(simt::EmulatedStream& stream, Entries entries)
         : stream_(stream), entries_(std::make_shared<const Entries>(std::move(entries))) {}
 
-    void replay() override {
-        for (std::size_t i = 0; i < entries_->size(); i++)
-            stream_.enqueue(
-                [entries = entries_, i](simt::Emulator& emulator) { (*entries)[i](emulator); });
-    }
+    void replay() override { stream_.enqueue_all(entries_); }
 
   private:
     simt::EmulatedStream& stream_;
@@ -54,7 +50,8 @@ class EmulatedPlatform final : public GpuPlatform {
         : options_(options),
           stream_({{lane_order(options.lanes), options.seed},
                    options.is_asynchronous,
-                   options.max_delay_us}) {}
+                   options.max_delay_us,
+                   options.most_queued}) {}
 
     std::string describe() const override { return "emulated GPU"; }
     const gpu::Table& kernels() const override { return gpu::emulated_table(); }

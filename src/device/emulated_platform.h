@@ -10,7 +10,8 @@ namespace baltoro::device {
 struct EmulationOptions {
     // A worker thread executes the stream, as a GPU would; otherwise each call does.
     bool is_asynchronous = true;
-    int max_delay_us = 0;  // before each entry of the stream: random, up to this
+    int max_delay_us = 0;            // before each entry of the stream: random, up to this
+    std::size_t most_queued = 1024;  // entries of the stream; who queues more waits, as with CUDA
     std::uint64_t seed = 1;
     enum class Lanes : std::uint8_t { forward, reversed, shuffled } lanes = Lanes::forward;
     std::size_t memory_bytes = std::size_t{16} << 30;  // of the device that is emulated

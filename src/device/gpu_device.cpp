@@ -123,6 +123,7 @@ void GpuDevice::begin_repeatable(const StepRows& rows) {
         return;
     }
     platform_.begin_capture();
+    handoff_.hold();
     recorded_ = entry;
 }
 
@@ -130,6 +131,7 @@ void GpuDevice::end_repeatable() {
     if (platform_.mode() == RecordingPlatform::Mode::repeating) return platform_.end_repeat();
     if (recorded_ == nullptr) return;
     StepGraphs::Entry& entry = *std::exchange(recorded_, nullptr);
+    handoff_.let_go();
     try {
         entry.graph = platform_.end_capture();
     } catch (...) {
@@ -149,6 +151,7 @@ void GpuDevice::abandon_recording() noexcept {
     } catch (const Error&) {
         // It was not wanted.
     }
+    handoff_.let_go();
     handoff_.forget();
 }
 

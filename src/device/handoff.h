@@ -11,7 +11,9 @@ namespace baltoro::device {
 
 // Where a GPU and the host take turns. begin() queues a signal behind the GPU's work so far, end()
 // a wait for the host; in between the GPU goes on by itself. Both flags are counters in shared
-// memory that one side raises and the other spins on: no call-back, no lock. Engine thread only.
+// memory that one side raises and the other spins on: no call-back, no lock. Some works after the
+// oldest, begin() runs it, since a stream holds only so many launches: it would be full while the
+// GPU waits for the host. Engine thread only.
 class Handoff {
   public:
     // `platform` must outlive the object.
@@ -27,6 +29,10 @@ class Handoff {
     // Runs the works that have begun, each as soon as the GPU has come to it. When one throws, the
     // others are skipped, so that the GPU is not left waiting, and the exception goes on.
     void serve();
+
+    // What follows is recorded, not queued, until let_go(): begin() runs no work meanwhile.
+    void hold() noexcept { is_held_ = true; }
+    void let_go() noexcept { is_held_ = false; }
 
     // Whether nothing has begun that is not served.
     bool is_idle() const noexcept { return works_.empty(); }
@@ -45,6 +51,7 @@ class Handoff {
         alignas(64) std::uint32_t done;     // raised by the host
     };
 
+    void serve_oldest() noexcept;
     void wait_until_reached(std::uint32_t number);
     void raise_done(std::uint32_t number) noexcept;
 
@@ -55,6 +62,8 @@ class Handoff {
     std::uint32_t n_ended_ = 0;
     std::uint32_t n_served_ = 0;
     std::deque<HostWork> works_;  // begun and not yet served
+    std::exception_ptr error_;    // of a work; thrown by serve()
+    bool is_held_ = false;
 };
 
 }  // namespace baltoro::device

@@ -83,6 +83,39 @@ TEST_CASE("the device works on between the beginning and the end of host work") 
     CHECK(*b.value == -4);
 }
 
+// Were the works served in serve() alone, the stream would be full while it waits for the first.
+TEST_CASE("a stream that holds few launches does not fill up with waits for the host") {
+    EmulationOptions options = delayed(4);
+    options.most_queued = 24;
+    const auto platform = make_emulated_platform(options);
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    for (int i = 0; i < 40; i++) {
+        turns.set_by_device(i + 1);
+        handoff.end(handoff.begin({negate, &turns}));
+    }
+    handoff.serve();
+    platform->wait();
+    REQUIRE(turns.seen.size() == 40);
+    for (int i = 0; i < 40; i++)
+        CHECK(turns.seen[static_cast<std::size_t>(i)] == i + 1);
+}
+
+TEST_CASE("what a work throws that runs early comes out of serve") {
+    const auto platform = make_emulated_platform(delayed(5));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    handoff.end(handoff.begin({fail, nullptr}));
+    for (int i = 0; i < 20; i++)
+        handoff.end(handoff.begin({negate, &turns}));
+    CHECK_THROWS_WITH_AS(handoff.serve(), "the host's work failed", Error);
+    CHECK(turns.seen.empty());
+    handoff.end(handoff.begin({negate, &turns}));
+    handoff.serve();
+    platform->wait();
+    CHECK(turns.seen.size() == 1);
+}
+
 TEST_CASE("work that throws is reported, the rest is skipped and the stream goes on") {
     const auto platform = make_emulated_platform(delayed(3));
     Handoff handoff(*platform);
