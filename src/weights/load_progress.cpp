@@ -53,7 +53,8 @@ std::vector<std::span<const std::byte>> joined_pages(std::vector<std::span<const
     return joined;
 }
 
-std::vector<Chunk> needed_chunks(const Checkpoint& checkpoint,
+// The joined pages of all needed tensors.
+std::vector<Chunk> needed_ranges(const Checkpoint& checkpoint,
                                  const std::function<bool(std::string_view name)>& is_needed) {
     std::vector<std::vector<std::span<const std::byte>>> ranges(checkpoint.shards().size());
     for (const auto& [name, tensor] : checkpoint.tensors()) {
@@ -65,16 +66,22 @@ std::vector<Chunk> needed_chunks(const Checkpoint& checkpoint,
             break;
         }
     }
-    std::vector<Chunk> chunks;
+    std::vector<Chunk> joined;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         const MappedFile& file = checkpoint.shards()[i].file();
-        for (const std::span<const std::byte> range : joined_pages(std::move(ranges[i]), file)) {
-            for (std::size_t offset = 0; offset < range.size(); offset += kChunkBytes) {
-                chunks.push_back(
-                    {&file, range.data() + offset, std::min(kChunkBytes, range.size() - offset)});
-            }
-        }
+        for (const std::span<const std::byte> range : joined_pages(std::move(ranges[i]), file))
+            joined.push_back({&file, range.data(), range.size()});
     }
+    return joined;
+}
+
+std::vector<Chunk> needed_chunks(const Checkpoint& checkpoint,
+                                 const std::function<bool(std::string_view name)>& is_needed) {
+    std::vector<Chunk> chunks;
+    for (const Chunk& range : needed_ranges(checkpoint, is_needed))
+        for (std::size_t offset = 0; offset < range.size; offset += kChunkBytes)
+            chunks.push_back(
+                {range.file, range.data + offset, std::min(kChunkBytes, range.size - offset)});
     return chunks;
 }
 
@@ -135,6 +142,16 @@ void load_into_page_cache(const Checkpoint& checkpoint,
         report(progress);
     });
     if (chunks.empty()) report(progress);
+}
+
+void drop_from_page_cache(const Checkpoint& checkpoint,
+                          const std::function<bool(std::string_view name)>& is_done) {
+    for (const Chunk& range : needed_ranges(checkpoint, is_done)) {
+        // The page cache keeps what is mapped. The mapping is of a file: nothing is lost.
+        madvise(const_cast<std::byte*>(range.data), range.size, MADV_DONTNEED);
+        range.file->drop_cached(static_cast<std::size_t>(range.data - range.file->bytes().data()),
+                                range.size);
+    }
 }
 
 std::string ProgressDisplay::text_for(const LoadProgress& progress) {

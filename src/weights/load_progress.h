@@ -27,6 +27,13 @@ void load_into_page_cache(const Checkpoint& checkpoint,
                           int n_threads,
                           const std::function<void(const LoadProgress&)>& report);
 
+// The opposite, for tensors that this process does not read again: their pages leave its page
+// tables and, unless another process has them mapped, the page cache. Advice to the kernel, which
+// may keep them. Bytes of other tensors on the same pages are read from the disk again when they
+// are needed.
+void drop_from_page_cache(const Checkpoint& checkpoint,
+                          const std::function<bool(std::string_view name)>& is_done);
+
 // Shows progress on stderr: a bar that is redrawn with GB, GB/s and the time left on a terminal,
 // one line per 10 % elsewhere. One thread at a time.
 class ProgressDisplay {
