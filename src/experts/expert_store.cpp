@@ -42,4 +42,11 @@ const ExpertWeights& ExpertStore::expert(int moe_layer_idx, int expert_idx) cons
                     static_cast<std::size_t>(expert_idx)];
 }
 
+void ExpertStore::exchange(int moe_layer_idx, int one, int other) noexcept {
+    const auto layer =
+        static_cast<std::size_t>(moe_layer_idx) * static_cast<std::size_t>(n_experts_);
+    std::swap(experts_[layer + static_cast<std::size_t>(one)],
+              experts_[layer + static_cast<std::size_t>(other)]);
+}
+
 }  // namespace baltoro::experts

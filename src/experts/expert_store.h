@@ -20,7 +20,7 @@ struct ExpertWeights {
 std::size_t weight_bytes(const ExpertWeights& expert) noexcept;
 
 // All routed experts of a model. On the mapped path the weights lie in the checkpoint, which must
-// outlive the store. Immutable, any thread.
+// outlive the store. Any thread reads; nobody may while exchange() runs.
 class ExpertStore {
   public:
     // experts[moe_layer_idx * n_experts + expert_idx]
@@ -32,6 +32,9 @@ class ExpertStore {
     int n_experts() const noexcept { return n_experts_; }
     int n_moe_layers() const noexcept { return n_moe_layers_; }
     const ExpertWeights& expert(int moe_layer_idx, int expert_idx) const noexcept;
+
+    // Two experts of a layer change places.
+    void exchange(int moe_layer_idx, int one, int other) noexcept;
 
   private:
     int n_moe_layers_;

@@ -179,3 +179,41 @@ TEST_CASE("experts that live elsewhere take no memory and add nothing") {
         check_rows(batch, ExpertStore(1, kExperts, here));
     }
 }
+
+TEST_CASE("an expert that comes takes the place of one that leaves, bit by bit") {
+    for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::fp8_block}) {
+        for (const std::string& machine : {kTwoNodes, std::string("numa:1 core:2 pu:1")}) {
+            CAPTURE(static_cast<int>(format));
+            CAPTURE(machine);
+            const RandomExperts experts(12, kShapes, 2, kExperts, format);
+            const numa::Topology topology = numa::synthetic_topology(machine);
+            numa::Team team(unpinned(topology, 2));
+            Placement placement = place_experts(team, kShapes.moe_intermediate_size);
+            placement.lives_elsewhere = {true, false, false, false, true, false, false, false};
+            CopiedExperts copied({experts.store()}, placement, topology, team);
+            const std::uint64_t size_bytes = copied.memory().size_bytes;
+            const void* place = copied.node_stores()[0].expert(1, 3).gate.data;
+            copied.exchange(1, 3, 0, experts.store().expert(1, 0));
+            CHECK(copied.memory().size_bytes == size_bytes);
+            CHECK(copied.node_stores()[0].expert(1, 0).gate.data == place);
+            CHECK(copied.node_stores()[0].expert(1, 3).gate.data == nullptr);
+            CHECK(copied.node_stores()[0].expert(0, 0).gate.data == nullptr);
+            for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
+                const numa::Share slice = placement.slices[j];
+                for (const int e : {0, 1, 2}) {
+                    const ExpertWeights& copy = copied.node_stores()[j].expert(1, e);
+                    const ExpertWeights& whole = experts.store().expert(1, e);
+                    CHECK(n_different(copy.gate, whole.gate, slice.begin, 0) == 0);
+                    CHECK(n_different(copy.up, whole.up, slice.begin, 0) == 0);
+                    CHECK(n_different(copy.down, whole.down, 0, slice.begin) == 0);
+                }
+            }
+            // And back.
+            copied.exchange(1, 0, 3, experts.store().expert(1, 3));
+            CHECK(copied.node_stores()[0].expert(1, 3).gate.data == place);
+            CHECK(n_different(copied.node_stores()[0].expert(1, 3).gate,
+                              experts.store().expert(1, 3).gate, placement.slices[0].begin,
+                              0) == 0);
+        }
+    }
+}
