@@ -79,10 +79,10 @@ std::string copied_line(std::size_t n_nodes, const experts::CopiedMemory& memory
                        100 * memory.huge_page_share, is_huge ? "" : " granted");
 }
 
-RoutedExperts copy_experts(const experts::CopySource& source,
-                           const experts::Placement& placement,
-                           const numa::Topology& topology,
-                           numa::Team& team) {
+experts::CopiedExperts copy_experts(const experts::CopySource& source,
+                                    const experts::Placement& placement,
+                                    const numa::Topology& topology,
+                                    numa::Team& team) {
     const auto begin = std::chrono::steady_clock::now();
     ProgressDisplay display("experts", isatty(STDERR_FILENO) != 0);
     experts::CopiedExperts copied(
@@ -93,7 +93,7 @@ RoutedExperts copy_experts(const experts::CopySource& source,
     log_line(copied_line(copied.node_stores().size(), copied.memory()));
     for (const std::string& line : copied.fallbacks())
         log_warning(line);
-    return RoutedExperts(std::move(copied));
+    return copied;
 }
 
 }  // namespace baltoro

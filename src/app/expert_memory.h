@@ -6,7 +6,6 @@
 
 #include "experts/copied_experts.h"
 #include "experts/placement.h"
-#include "model/routed_experts.h"
 #include "numa/available_memory.h"
 #include "numa/team.h"
 #include "numa/topology.h"
@@ -17,7 +16,7 @@ namespace baltoro {
 struct ExpertMemory {
     experts::Placement placement;
     std::vector<std::uint64_t> copied_bytes;  // of each of placement.nodes
-    std::uint64_t other_bytes = 0;            // dense weights and KV cache
+    std::uint64_t other_bytes = 0;            // dense weights and KV cache, without a GPU
     numa::AvailableMemory available;
 };
 
@@ -37,10 +36,10 @@ ExpertChoice choose_experts(const std::string& wish,
                             const numa::Topology& topology);
 
 // Copies the experts with progress on stderr, and says in the log what memory they got.
-RoutedExperts copy_experts(const experts::CopySource& source,
-                           const experts::Placement& placement,
-                           const numa::Topology& topology,
-                           numa::Team& team);
+experts::CopiedExperts copy_experts(const experts::CopySource& source,
+                                    const experts::Placement& placement,
+                                    const numa::Topology& topology,
+                                    numa::Team& team);
 
 // "experts: copied to 2 nodes, 1030.41 GB, 2 MB pages 100 %"
 std::string copied_line(std::size_t n_nodes, const experts::CopiedMemory& memory);

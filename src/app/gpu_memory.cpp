@@ -13,19 +13,16 @@
 namespace baltoro {
 namespace {
 
-constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
-
 double gigabytes(std::uint64_t bytes) {
     return 1e-9 * static_cast<double>(bytes);
 }
 
-// Whether a tensor is copied to the GPU: the embedding table only where it is the head too.
+}  // namespace
+
 bool lies_on_gpu(const ModelConfig& config, std::string_view name) {
     if (!is_used(config, name) || is_routed_expert(name)) return false;
-    return name != kEmbedding || config.tie_word_embeddings;
+    return name != kEmbeddingTable || config.tie_word_embeddings;
 }
-
-}  // namespace
 
 device::GpuStepShapes gpu_step_shapes(const ModelConfig& config,
                                       const Checkpoint& checkpoint,

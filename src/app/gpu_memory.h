@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "app/options.h"
 #include "device/gpu_scratch_sizes.h"
@@ -20,6 +21,9 @@ struct GpuMemoryPlan {
 
     std::uint64_t total() const noexcept { return weights + kv_cache + activations + experts; }
 };
+
+// Whether a dense tensor is copied to the GPU: the embedding table only where it is the head too.
+bool lies_on_gpu(const ModelConfig& config, std::string_view name);
 
 // The shapes of the largest step of `max_rows` rows over contexts of `context_size` tokens; with
 // routed experts on the GPU if has_experts.

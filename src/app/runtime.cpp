@@ -10,6 +10,7 @@
 #include "app/device_choice.h"
 #include "app/expert_memory.h"
 #include "app/gpu_memory.h"
+#include "app/host_weights.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "device/cpu_device.h"
@@ -52,40 +53,40 @@ int choose_threads(const RuntimeOptions& options, const numa::Topology& topology
     return n_threads;
 }
 
-// Brings the weights that are read in place into memory, with progress.
-void load_weights(const Checkpoint& checkpoint,
-                  const ModelConfig& config,
-                  bool without_experts,
-                  int n_threads) {
-    ProgressDisplay display("weights", isatty(STDERR_FILENO) != 0);
-    load_into_page_cache(
-        checkpoint,
-        [&](std::string_view name) {
-            return is_used(config, name) && !(without_experts && is_routed_expert(name));
-        },
-        n_threads, [&](const LoadProgress& progress) { display.show(progress); });
+using IsNeeded = std::function<bool(std::string_view name)>;
+
+// Brings weights into memory, with progress.
+void load_weights(const Runtime& runtime, const char* what, const IsNeeded& is_needed) {
+    ProgressDisplay display(what, isatty(STDERR_FILENO) != 0);
+    load_into_page_cache(runtime.checkpoint, is_needed, runtime.team->size(),
+                         [&](const LoadProgress& progress) { display.show(progress); });
 }
 
-// Brings all weights into memory and returns the experts, copied or where they lie.
+// Brings the weights that stay with the host into memory and returns the experts, copied or where
+// they lie.
 RoutedExperts load(const Runtime& runtime,
                    const RuntimeOptions& options,
-                   const numa::Topology& topology) {
+                   const numa::Topology& topology,
+                   const HostWeights& host) {
     const ModelConfig& config = runtime.config;
     experts::ExpertStore mapped = map_experts(config, runtime.checkpoint);
     ExpertMemory memory{
         experts::place_experts(*runtime.team, config.moe_intermediate_size),
         {},
-        KvPages::bytes_per_token(config) * static_cast<std::uint64_t>(runtime.context_size),
+        bytes_beside_experts(config, runtime.checkpoint, runtime.context_size, host),
         numa::available_memory(topology)};
+    memory.placement.lives_elsewhere = experts_elsewhere(config, host);
     memory.copied_bytes = experts::copied_bytes(mapped, memory.placement);
-    for (const auto& [name, tensor] : runtime.checkpoint.tensors())
-        if (is_used(config, name) && !is_routed_expert(name))
-            memory.other_bytes += tensor.size_bytes;
     const ExpertChoice choice = choose_experts(options.experts, memory, topology);
-    load_weights(runtime.checkpoint, config, choice.is_copied, runtime.team->size());
-    if (choice.is_copied)
-        return copy_experts({mapped, runtime.checkpoint.shards(), choice.keep_cached},
-                            memory.placement, topology, *runtime.team);
+    load_weights(runtime, "weights", [&](std::string_view name) {
+        return stays_with_host(config, name, host) && !(choice.is_copied && is_routed_expert(name));
+    });
+    if (choice.is_copied) {
+        experts::CopiedExperts copied =
+            copy_experts({mapped, runtime.checkpoint.shards(), choice.keep_cached},
+                         memory.placement, topology, *runtime.team);
+        return {std::move(copied), std::move(mapped)};
+    }
     log_line("experts: mapped where the checkpoint lies" + choice.reason);
     return RoutedExperts(std::move(mapped));
 }
@@ -132,16 +133,8 @@ Runtime make_runtime(const RuntimeOptions& options,
     const auto begin = std::chrono::steady_clock::now();
     ModelConfig config = read_model_config(options.model_dir);
     const int context = choose_context(options, config);
-    Runtime runtime{std::move(config),
-                    Checkpoint(options.model_dir),
-                    isa,
-                    {},
-                    {},
-                    {},
-                    {},
-                    {},
-                    context,
-                    0.0};
+    Runtime runtime{
+        std::move(config), Checkpoint(options.model_dir), isa, {}, {}, {}, {}, {}, context, 0.0};
     require_complete(runtime.config, runtime.checkpoint);
     if (text_files == TextFiles::required) {
         runtime.tokenizer.emplace(Tokenizer::from_directory(options.model_dir));
@@ -155,10 +148,19 @@ Runtime make_runtime(const RuntimeOptions& options,
                        (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
     runtime.device =
         make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);
-    RoutedExperts experts = load(runtime, options, topology);
+    const HostWeights host{runtime.device->overlaps_host(), limits.device_experts};
+    RoutedExperts experts = load(runtime, options, topology, host);
+    // Uploading reads each weight once; experts are many, and read by themselves.
+    if (host.has_gpu)
+        load_weights(runtime, "GPU weights",
+                     [&](std::string_view name) { return lies_on_gpu(runtime.config, name); });
     runtime.model =
         std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device, *runtime.team,
                                 kernels::table_for(isa), limits, std::move(experts));
+    if (host.has_gpu)
+        drop_from_page_cache(runtime.checkpoint, [&](std::string_view name) {
+            return is_used(runtime.config, name) && !stays_with_host(runtime.config, name, host);
+        });
     log_line(fmt::format(
         "running on {}; context {} tokens, at most {:.2f} GB of KV cache",
         runtime.device->describe(), context,

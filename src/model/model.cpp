@@ -20,13 +20,13 @@ int rows_bound_by_arithmetic(const ModelConfig& config) noexcept {
 }
 
 std::optional<ResidentExperts> make_resident(const ModelConfig& config,
-                                             const Checkpoint& checkpoint,
                                              device::Device& device,
+                                             RoutedExperts& host,
                                              const ModelLimits& limits) {
     if (limits.device_experts == 0) return {};
     check(device.overlaps_host(), "only a device with memory of its own takes routed experts");
-    return std::optional<ResidentExperts>(std::in_place, config, device,
-                                          map_experts(config, checkpoint), limits.device_experts);
+    return std::optional<ResidentExperts>(std::in_place, config, device, host,
+                                          limits.device_experts);
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ Model::Model(const ModelConfig& config,
       activations_(config, device, limits.max_rows),
       kv_pages_(config, device, limits.n_pages),
       attention_(config, device, activations_, kv_pages_),
-      resident_(make_resident(config, checkpoint, device, limits)),
+      resident_(make_resident(config, device, experts_, limits)),
       moe_layer_(config,
                  device,
                  activations_,

@@ -45,7 +45,8 @@ struct ModelLimits {
 class Model {
   public:
     // Checkpoint, device and team must outlive the model. The checkpoint has passed
-    // require_complete(). `experts` are the checkpoint's, placed for the team.
+    // require_complete(). `experts` are the checkpoint's, placed for the team; copies may leave out
+    // the first limits.device_experts of each layer.
     Model(const ModelConfig& config,
           const Checkpoint& checkpoint,
           device::Device& device,

@@ -17,8 +17,8 @@ device::ExpertShape shape_of(const ModelConfig& config, const experts::ExpertSto
             is_fp8 ? DType::f8_e4m3 : DType::bf16};
 }
 
-// Lets the pages go that lie wholly within a weight: the checkpoint has it still.
-void release(const kernels::Weight& weight) noexcept {
+// For the pages that lie wholly within a weight.
+void advise(const kernels::Weight& weight, int advice) noexcept {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     const std::size_t width = weight.format == kernels::WeightFormat::fp8_block ? 1 : 2;
     const auto begin = reinterpret_cast<std::uintptr_t>(weight.data);
@@ -26,8 +26,8 @@ void release(const kernels::Weight& weight) noexcept {
                                            static_cast<std::size_t>(weight.stride) * width;
     const std::uintptr_t first = (begin + page - 1) / page * page;
     if (first + page > end) return;
-    // Advice: where it is refused the pages stay until memory is needed.
-    (void)madvise(reinterpret_cast<void*>(first), (end - first) / page * page, MADV_PAGEOUT);
+    // Where it is refused pages come one by one, and stay until memory is needed.
+    (void)madvise(reinterpret_cast<void*>(first), (end - first) / page * page, advice);
 }
 
 }  // namespace
@@ -40,22 +40,22 @@ std::size_t ResidentExperts::slot_bytes(const device::Device& device,
 
 ResidentExperts::ResidentExperts(const ModelConfig& config,
                                  device::Device& device,
-                                 experts::ExpertStore source,
+                                 RoutedExperts& host,
                                  int slots_per_layer)
     : device_(device),
-      source_(std::move(source)),
-      shape_(shape_of(config, source_)),
-      n_experts_(source_.n_experts()),
+      host_(host),
+      shape_(shape_of(config, host.source())),
+      n_experts_(host.source().n_experts()),
       top_k_(config.num_experts_per_tok),
-      hot_(source_.n_moe_layers(), source_.n_experts(), slots_per_layer),
+      hot_(host.source().n_moe_layers(), n_experts_, slots_per_layer),
       slot_bytes_(device.expert_slot_bytes(shape_)),
-      slots_(device.allocate(static_cast<std::size_t>(source_.n_moe_layers()) *
+      slots_(device.allocate(static_cast<std::size_t>(host.source().n_moe_layers()) *
                                  static_cast<std::size_t>(hot_.slots_per_layer()) * slot_bytes_,
                              device::MemoryKind::device)),
-      slot_of_(device.allocate(static_cast<std::size_t>(source_.n_moe_layers()) *
+      slot_of_(device.allocate(static_cast<std::size_t>(host.source().n_moe_layers()) *
                                    static_cast<std::size_t>(n_experts_) * sizeof(std::int32_t),
                                device::MemoryKind::device)) {
-    for (int l = 0; l < source_.n_moe_layers(); l++) {
+    for (int l = 0; l < host.source().n_moe_layers(); l++) {
         for (int s = 0; s < hot_.slots_per_layer(); s++)
             fill(l, s, hot_.expert_in(l, s));
         upload_slots(l);
@@ -70,13 +70,15 @@ std::byte* ResidentExperts::slot_at(int moe_layer_idx, int slot) const noexcept 
 }
 
 void ResidentExperts::fill(int moe_layer_idx, int slot, int expert_idx) {
-    const experts::ExpertWeights& expert = source_.expert(moe_layer_idx, expert_idx);
+    const experts::ExpertWeights& expert = host_.source().expert(moe_layer_idx, expert_idx);
+    for (const kernels::Weight* weight : {&expert.gate, &expert.up, &expert.down})
+        advise(*weight, MADV_WILLNEED);
     device_.fill_expert_slot(shape_, slot_at(moe_layer_idx, slot),
                              {expert.gate.data, expert.up.data, expert.down.data, expert.gate.scale,
                               expert.up.scale, expert.down.scale});
-    release(expert.gate);
-    release(expert.up);
-    release(expert.down);
+    // The checkpoint has it still.
+    for (const kernels::Weight* weight : {&expert.gate, &expert.up, &expert.down})
+        advise(*weight, MADV_PAGEOUT);
 }
 
 void ResidentExperts::upload_slots(int moe_layer_idx) {
@@ -102,6 +104,8 @@ device::ResidentExperts ResidentExperts::on_device(int moe_layer_idx,
 void ResidentExperts::move_hot() {
     for (const experts::ExpertMove& move : hot_.plan(kMovesAtATime)) {
         fill(move.moe_layer_idx, move.slot, move.expert_idx);
+        if (move.evicted_expert_idx >= 0)
+            host_.exchange(move.moe_layer_idx, move.expert_idx, move.evicted_expert_idx);
         hot_.apply(move);
         upload_slots(move.moe_layer_idx);
     }

@@ -7,6 +7,7 @@
 #include "experts/expert_store.h"
 #include "experts/hot_experts.h"
 #include "model/config.h"
+#include "model/routed_experts.h"
 
 namespace baltoro {
 
@@ -15,11 +16,11 @@ namespace baltoro {
 // device and not by the host, whose copy need not stay in memory. Engine thread only.
 class ResidentExperts {
   public:
-    // `source` has whole experts in host memory (the mapped checkpoint, which must outlive the
-    // object, as must the device). Copies the first experts.
+    // `host` and the device must outlive the object. Uploads the first experts, which lie in the
+    // checkpoint; copies of them that the host may have are of no use to it.
     ResidentExperts(const ModelConfig& config,
                     device::Device& device,
-                    experts::ExpertStore source,
+                    RoutedExperts& host,
                     int slots_per_layer);
 
     // The experts of a layer as the device takes them, for rows of x.
@@ -50,7 +51,7 @@ class ResidentExperts {
     void upload_slots(int moe_layer_idx);
 
     device::Device& device_;
-    experts::ExpertStore source_;
+    RoutedExperts& host_;
     device::ExpertShape shape_;
     int n_experts_;
     int top_k_;

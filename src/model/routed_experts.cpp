@@ -2,9 +2,9 @@
 
 namespace baltoro {
 
-std::span<const experts::ExpertStore> RoutedExperts::node_stores() const noexcept {
-    if (const auto* mapped = std::get_if<experts::ExpertStore>(&stores_)) return {mapped, 1};
-    return std::get_if<experts::CopiedExperts>(&stores_)->node_stores();
+void RoutedExperts::exchange(int moe_layer_idx, int leaving, int coming) {
+    if (copied_)
+        copied_->exchange(moe_layer_idx, leaving, coming, source_.expert(moe_layer_idx, coming));
 }
 
 std::size_t RoutedExperts::bytes_per_row(int n_chosen) const noexcept {

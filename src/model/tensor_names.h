@@ -37,6 +37,9 @@ void for_each_expected_tensor(const ModelConfig& config,
 // The scale tensor that belongs to an fp8 weight. Precondition: weight.may_be_fp8.
 ExpectedTensor scale_of(const ExpectedTensor& weight);
 
+// The one matrix whose rows are looked up.
+constexpr std::string_view kEmbeddingTable = "model.embed_tokens.weight";
+
 // Whether the tensor belongs to a routed expert.
 bool is_routed_expert(std::string_view name) noexcept;
 

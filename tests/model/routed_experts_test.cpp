@@ -50,12 +50,11 @@ ForwardOutput run_copied(const std::string& machine,
     numa::Team team(unpinned(topology, n_threads), 0);
     device::CpuDevice device(team, isa);
     const experts::Placement placement = experts::place_experts(team, config.moe_intermediate_size);
-    const experts::ExpertStore mapped = map_experts(config, checkpoint);
-    RoutedExperts copied(
-        experts::CopiedExperts({mapped, checkpoint.shards()}, placement, topology, team));
+    experts::ExpertStore mapped = map_experts(config, checkpoint);
+    experts::CopiedExperts copied({mapped, checkpoint.shards()}, placement, topology, team);
     Model model(config, checkpoint, device, team, kernels::table_for(isa),
                 {kChunk, (kTokens + device::kPageTokens - 1) / device::kPageTokens},
-                std::move(copied));
+                RoutedExperts(std::move(copied), std::move(mapped)));
     return run_in_chunks(model, some_tokens(config), kChunk, kind);
 }
 
@@ -127,9 +126,11 @@ TEST_CASE("copied experts weigh as many bytes per token as mapped ones") {
     const Checkpoint checkpoint(kTiny);
     numa::Team team(unpinned(topology, 2), 0);
     const RoutedExperts mapped(map_experts(config, checkpoint));
-    const RoutedExperts copied(experts::CopiedExperts(
-        {mapped.node_stores()[0], checkpoint.shards()},
-        experts::place_experts(team, config.moe_intermediate_size), topology, team));
+    const RoutedExperts copied(
+        experts::CopiedExperts({mapped.source(), checkpoint.shards()},
+                               experts::place_experts(team, config.moe_intermediate_size), topology,
+                               team),
+        map_experts(config, checkpoint));
     CHECK(copied.node_stores().size() == 2);
     CHECK(copied.bytes_per_row(4) == mapped.bytes_per_row(4));
     CHECK(copied.bytes_per_row(4) > 4 * 2 * 3 * 320 * 160);

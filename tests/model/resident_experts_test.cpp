@@ -1,0 +1,114 @@
+#include "model/resident_experts.h"
+
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "device/emulated_platform.h"
+#include "device/gpu_device.h"
+#include "model/model.h"
+#include "tests/model/loaded_model.h"
+
+using namespace baltoro;
+using namespace baltoro::testing;
+
+namespace {
+
+const std::string kTiny = std::string(BALTORO_GOLDEN_DIR) + "/oracle/k2-tiny";
+constexpr int kGpuExperts = 5;
+constexpr int kExperts = 12;
+
+// A model with some experts on an emulated GPU and the others where the checkpoint lies, or copied.
+struct SharedModel {
+    explicit SharedModel(bool is_copied)
+        : config(read_model_config(kTiny)),
+          checkpoint(kTiny),
+          topology(numa::synthetic_topology("numa:1 core:2 pu:1")),
+          team(std::vector<numa::WorkerPlace>(2), 0),
+          device(device::make_emulated_platform()),
+          model(config,
+                checkpoint,
+                device,
+                team,
+                kernels::table_for(kernels::best_isa()),
+                {8, 1, 0, kGpuExperts},
+                is_copied ? copied() : RoutedExperts(map_experts(config, checkpoint))) {}
+
+    // All but the first of each layer.
+    RoutedExperts copied() {
+        experts::ExpertStore mapped = map_experts(config, checkpoint);
+        experts::Placement placement = experts::place_experts(team, config.moe_intermediate_size);
+        for (int i = 0; i < config.n_moe_layers() * kExperts; i++)
+            placement.lives_elsewhere.push_back(i % kExperts < kGpuExperts);
+        experts::CopiedExperts copies({mapped, checkpoint.shards()}, placement, topology, team);
+        copied_bytes = copies.memory().size_bytes;
+        return {std::move(copies), std::move(mapped)};
+    }
+
+    ModelConfig config;
+    Checkpoint checkpoint;
+    numa::Topology topology;
+    numa::Team team;
+    device::GpuDevice device;
+    std::uint64_t copied_bytes = 0;
+    Model model;
+};
+
+}  // namespace
+
+TEST_CASE("experts on the GPU need no copies, and those that leave it get the places of others") {
+    SharedModel mapped(false);
+    SharedModel copied(true);
+    // Scales of 2 x 3 blocks take a cache line.
+    CHECK(copied.copied_bytes ==
+          std::uint64_t{2} * (kExperts - kGpuExperts) * 3 * (320 * 160 + 64));
+    std::vector<std::int32_t> tokens(8);
+    for (int round = 0; round < 4; round++) {
+        CAPTURE(round);
+        std::iota(tokens.begin(), tokens.end(), 40 * round);
+        const ForwardOutput expected = run_in_chunks(mapped.model, tokens, 8, StepKind::decode);
+        const ForwardOutput output = run_in_chunks(copied.model, tokens, 8, StepKind::decode);
+        CHECK(output.routed_experts == expected.routed_experts);
+        CHECK(output.logits == expected.logits);
+        mapped.model.move_hot_experts();
+        copied.model.move_hot_experts();
+    }
+}
+
+TEST_CASE("an expert that becomes hot takes a slot, and the one it drives out takes its place") {
+    const ModelConfig config = read_model_config(kTiny);
+    const Checkpoint checkpoint(kTiny);
+    const numa::Topology topology = numa::synthetic_topology("numa:1 core:2 pu:1");
+    numa::Team team(std::vector<numa::WorkerPlace>(2), 0);
+    device::GpuDevice device(device::make_emulated_platform());
+    experts::ExpertStore mapped = map_experts(config, checkpoint);
+    experts::Placement placement = experts::place_experts(team, config.moe_intermediate_size);
+    for (int i = 0; i < config.n_moe_layers() * kExperts; i++)
+        placement.lives_elsewhere.push_back(i % kExperts < kGpuExperts);
+    experts::CopiedExperts copies({mapped, checkpoint.shards()}, placement, topology, team);
+    RoutedExperts routed(std::move(copies), std::move(mapped));
+    ResidentExperts resident(config, device, routed, kGpuExperts);
+    const experts::ExpertStore& store = routed.node_stores()[0];
+    const void* place = store.expert(1, 7).down.data;
+    REQUIRE(place != nullptr);
+
+    // All but expert 2 are used as much as expert 7.
+    std::vector<std::int32_t> ids(20, 7);
+    for (const std::int32_t used : {0, 1, 3, 4})
+        ids.insert(ids.end(), 20, used);
+    resident.count(1, ids);
+    resident.move_hot();
+    CHECK(resident.slot_of(1)[7] == 2);
+    CHECK(resident.slot_of(1)[2] == -1);
+    CHECK(store.expert(1, 7).down.data == nullptr);
+    const kernels::Weight& copy = store.expert(1, 2).down;
+    const kernels::Weight& whole = routed.source().expert(1, 2).down;
+    REQUIRE(copy.data == place);
+    CHECK(std::memcmp(copy.data, whole.data, std::size_t{320} * 160) == 0);
+    CHECK(std::memcmp(copy.scale, whole.scale, std::size_t{6} * sizeof(float)) == 0);
+    CHECK(resident.slot_of(0)[2] == 2);  // the other layer has not changed
+    CHECK(store.expert(0, 7).down.data != nullptr);
+}
