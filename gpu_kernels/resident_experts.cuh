@@ -27,12 +27,24 @@ __device__ Weight resident_weight(const ResidentExperts& experts, int slot, Expe
             experts.format};
 }
 
-// Grid: x takes two rows of gate and of up, y is a row's choice. Blocks whose expert lives
+// y and z of a grid for n items, of which y alone may hold too few.
+simt::Extent items_grid(uint32_t x, int64_t n) {
+    constexpr int64_t kMostY = 32768;
+    const int64_t y = n < kMostY ? n : kMostY;
+    return {x, static_cast<uint32_t>(y), static_cast<uint32_t>((n + y - 1) / y)};
+}
+
+__device__ int64_t grid_item() {
+    return static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
+}
+
+// Grid: x takes two rows of gate and of up, y and z are a row's choice. Blocks whose expert lives
 // elsewhere leave at once. Phases as gated_row_product.
 template <WeightFormat kFormat>
 __global__ void resident_gate_up(ResidentGateUp args) {
     RowProductShared<1>& shared = simt::shared<RowProductShared<1>>();
-    const int64_t choice = blockIdx.y;
+    const int64_t choice = grid_item();
+    if (choice >= static_cast<int64_t>(args.n_rows) * args.top_k) return;
     const int slot = args.experts.slot_of[args.ids[choice]];
     if (slot < 0) return;
     const Weight gate = resident_weight(args.experts, slot, ExpertPart::gate);
@@ -48,12 +60,13 @@ __global__ void resident_gate_up(ResidentGateUp args) {
     args.dst[choice * gate.n + i] = simt::bf16_from_f32(gated);
 }
 
-// Grid: x takes four rows of down, y is a row. The choices follow one another, so that their order
-// in the sum is fixed.
+// Grid: x takes four rows of down, y and z are a row. The choices follow one another, so that their
+// order in the sum is fixed.
 template <WeightFormat kFormat>
 __global__ void resident_down(ResidentDown args) {
     RowProductShared<1>& shared = simt::shared<RowProductShared<1>>();
-    const int64_t row = blockIdx.y;
+    const int64_t row = grid_item();
+    if (row >= args.n_rows) return;
     const int first = static_cast<int>(blockIdx.x) * kBlockWeights;
     float total = 0.0f;
     bool is_any_here = false;
@@ -79,8 +92,8 @@ __global__ void resident_down(ResidentDown args) {
 
 void launch_resident_gate_up(simt::Stream* stream, const ResidentGateUp& args) {
     if (args.n_rows == 0) return;
-    const simt::Shape shape{{block_count(args.experts.moe_intermediate_size, 2),
-                             static_cast<uint32_t>(args.n_rows * args.top_k)},
+    const simt::Shape shape{items_grid(block_count(args.experts.moe_intermediate_size, 2),
+                                       static_cast<int64_t>(args.n_rows) * args.top_k),
                             {kRowThreads}};
     if (args.experts.format == WeightFormat::bf16)
         simt::launch<RowProductShared<1>>(stream, shape, resident_gate_up<WeightFormat::bf16>,
@@ -93,7 +106,7 @@ void launch_resident_gate_up(simt::Stream* stream, const ResidentGateUp& args) {
 void launch_resident_down(simt::Stream* stream, const ResidentDown& args) {
     if (args.n_rows == 0) return;
     const simt::Shape shape{
-        {block_count(args.experts.hidden_size, kBlockWeights), static_cast<uint32_t>(args.n_rows)},
+        items_grid(block_count(args.experts.hidden_size, kBlockWeights), args.n_rows),
         {kRowThreads}};
     if (args.experts.format == WeightFormat::bf16)
         simt::launch<RowProductShared<1>>(stream, shape, resident_down<WeightFormat::bf16>, args);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -149,6 +150,84 @@ TEST_CASE("experts on the GPU are computed for the rows that chose them, and no 
         check_experts(device, WeightFormat::fp8_block, 2064, 16);
         check_experts(device, WeightFormat::bf16, 48, 32);
     }
+}
+
+// More choices and rows than a grid has blocks in its second dimension; all choose one expert, so
+// all are alike.
+struct Crowd {
+    static constexpr int kMany = 65537;
+
+    Crowd(const CheckDevice& device, int hidden, int inner)
+        : layout(gpu::expert_slot_layout(hidden, inner, WeightFormat::bf16)),
+          slots(device, slot_of_one(device, hidden, inner, layout)),
+          slot_of(device, std::vector<std::int32_t>{0}),
+          ids(device, std::vector<std::int32_t>(kMany, 0)),
+          resident{reinterpret_cast<const char*>(slots.data()),
+                   layout,
+                   slot_of.data(),
+                   hidden,
+                   inner,
+                   WeightFormat::bf16} {}
+
+    static std::vector<std::byte> slot_of_one(const CheckDevice& device,
+                                              int hidden,
+                                              int inner,
+                                              const gpu::ExpertSlotLayout& layout) {
+        std::vector<std::unique_ptr<Expert>> experts;
+        experts.push_back(std::make_unique<Expert>(device, WeightFormat::bf16, hidden, inner, 1));
+        return fill_slots(experts, layout);
+    }
+
+    // The same random row for each.
+    static std::vector<bf16_t> rows(int width) {
+        const std::vector<bf16_t> row = random_bf16(static_cast<std::size_t>(width), 5, 0.5f);
+        std::vector<bf16_t> all;
+        for (int r = 0; r < kMany; r++)
+            all.insert(all.end(), row.begin(), row.end());
+        return all;
+    }
+
+    gpu::ExpertSlotLayout layout;
+    DeviceArray<std::byte> slots;
+    DeviceArray<std::int32_t> slot_of;
+    DeviceArray<std::int32_t> ids;
+    gpu::ResidentExperts resident;
+};
+
+// Whether all rows are the first one's, which has no zero.
+template <typename T>
+bool are_alike(const std::vector<T>& rows, std::ptrdiff_t width) {
+    bool is_alike = std::count(rows.begin(), rows.begin() + width, T{0}) == 0;
+    for (auto row = rows.begin(); row != rows.end(); row += width)
+        is_alike = is_alike && std::equal(rows.begin(), rows.begin() + width, row);
+    return is_alike;
+}
+
+TEST_CASE("experts on the GPU take more choices than a grid has in its second dimension") {
+    constexpr int kHidden = 16;
+    constexpr int kInner = 2;
+    const CheckDevice& device = check_devices().front();
+    const Crowd crowd(device, kHidden, kInner);
+    const DeviceArray<bf16_t> x(device, Crowd::rows(kHidden));
+    const DeviceArray<bf16_t> dst(device, std::size_t{Crowd::kMany} * kInner);
+    device.kernels().resident_gate_up(
+        device.stream(), {crowd.resident, x.data(), crowd.ids.data(), Crowd::kMany, 1, dst.data()});
+    CHECK(are_alike(dst.download(), kInner));
+}
+
+TEST_CASE("experts on the GPU take more rows than a grid has in its second dimension") {
+    constexpr int kHidden = 4;
+    constexpr int kInner = 16;
+    const CheckDevice& device = check_devices().front();
+    const Crowd crowd(device, kHidden, kInner);
+    const DeviceArray<bf16_t> hidden(device, Crowd::rows(kInner));
+    const DeviceArray<float> gains(device, std::vector<float>(Crowd::kMany, 1.0f));
+    const DeviceArray<float> dst(device,
+                                 std::vector<float>(std::size_t{Crowd::kMany} * kHidden, 0.0f));
+    device.kernels().resident_down(device.stream(),
+                                   {crowd.resident, hidden.data(), crowd.ids.data(), gains.data(),
+                                    Crowd::kMany, 1, dst.data()});
+    CHECK(are_alike(dst.download(), kHidden));
 }
 
 }  // namespace
