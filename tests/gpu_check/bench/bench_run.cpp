@@ -100,7 +100,8 @@ std::size_t l2_bytes_of(int gpu_idx) {
 }  // namespace
 
 BenchRun::BenchRun(int gpu_idx)
-    : platform_(device::make_cuda_platform({gpu_idx})),
+    : gpu_idx_(gpu_idx),
+      platform_(device::make_cuda_platform({gpu_idx})),
       l2_bytes_(l2_bytes_of(gpu_idx)),
       f32_pattern_(upload(pattern_of<float>(any_f32))),
       bf16_pattern_(upload(pattern_of<bf16_t>(any_bf16))),
@@ -186,6 +187,7 @@ void run_bench(const BenchOptions& options) {
     bench_panels(run);
     bench_decode_attention(run);
     bench_handoff(run);
+    bench_decode_step(run);
     bench_prefill_attention(run);
     if (!options.json_path.empty()) write_json(run.report(), options.json_path);
 }

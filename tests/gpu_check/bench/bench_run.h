@@ -69,6 +69,7 @@ class BenchRun {
   public:
     explicit BenchRun(int gpu_idx);
 
+    int gpu_idx() const { return gpu_idx_; }
     device::GpuPlatform& platform() { return *platform_; }
     const gpu::Table& kernels() const { return platform_->kernels(); }
     simt::Stream* stream() { return platform_->stream(); }
@@ -102,6 +103,7 @@ class BenchRun {
   private:
     void fill(BenchMemory& memory, const BenchMemory& pattern);
 
+    int gpu_idx_;
     std::unique_ptr<device::GpuPlatform> platform_;
     std::size_t l2_bytes_;
     // Random values to fill memory with, over and over.
@@ -118,5 +120,6 @@ void bench_panels(BenchRun& run);
 void bench_decode_attention(BenchRun& run);
 void bench_prefill_attention(BenchRun& run);
 void bench_handoff(BenchRun& run);
+void bench_decode_step(BenchRun& run);
 
 }  // namespace baltoro::gpu_check
