@@ -195,7 +195,9 @@ std::span<const float> Model::head(std::span<const std::int32_t> logit_rows) {
 }
 
 void Model::move_hot_experts() {
-    if (resident_) resident_->move_hot();
+    if (!resident_) return;
+    device_.finish();  // a step without logits may be under way, with experts where they are now
+    resident_->move_hot();
 }
 
 std::size_t Model::weight_bytes_per_token() const noexcept {

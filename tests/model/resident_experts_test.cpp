@@ -65,17 +65,39 @@ TEST_CASE("experts on the GPU need no copies, and those that leave it get the pl
     // Scales of 2 x 3 blocks take a cache line.
     CHECK(copied.copied_bytes ==
           std::uint64_t{2} * (kExperts - kGpuExperts) * 3 * (320 * 160 + 64));
-    std::vector<std::int32_t> tokens(8);
-    for (int round = 0; round < 4; round++) {
+    std::vector<std::int32_t> tokens(6);
+    for (int round = 0; round < 3; round++) {
         CAPTURE(round);
         std::iota(tokens.begin(), tokens.end(), 40 * round);
-        const ForwardOutput expected = run_in_chunks(mapped.model, tokens, 8, StepKind::decode);
-        const ForwardOutput output = run_in_chunks(copied.model, tokens, 8, StepKind::decode);
+        const ForwardOutput expected = run_in_chunks(mapped.model, tokens, 6, StepKind::decode);
+        const ForwardOutput output = run_in_chunks(copied.model, tokens, 6, StepKind::decode);
         CHECK(output.routed_experts == expected.routed_experts);
         CHECK(output.logits == expected.logits);
         mapped.model.move_hot_experts();
         copied.model.move_hot_experts();
     }
+}
+
+// A step without logits is not waited for.
+TEST_CASE("experts do not move while a step is under way") {
+    const std::vector<std::int32_t> pages = {0};
+    const std::int32_t last = 7;
+    const auto run = [&](SharedModel& shared, int first, bool has_logits) {
+        std::vector<std::int32_t> tokens(8);
+        std::iota(tokens.begin(), tokens.end(), 5 * first);
+        const device::SequenceRows rows{0, 8, first, pages};
+        const std::span<const float> logits = shared.model.forward(
+            {tokens, {&rows, 1}, {&last, has_logits ? 1u : 0u}, StepKind::prefill});
+        return std::vector<float>(logits.begin(), logits.end());
+    };
+    SharedModel awaited(false);
+    SharedModel under_way(false);
+    for (SharedModel* shared : {&awaited, &under_way}) {
+        (void)run(*shared, 0, true);
+        (void)run(*shared, 8, shared == &awaited);
+        shared->model.move_hot_experts();
+    }
+    CHECK(run(under_way, 16, true) == run(awaited, 16, true));
 }
 
 TEST_CASE("an expert that becomes hot takes a slot, and the one it drives out takes its place") {
