@@ -98,7 +98,9 @@ void GpuDevice::copy_from_host(void* dst, const void* host_src, std::size_t size
 }
 
 void GpuDevice::begin_step(StepKind kind) {
-    abandon_recording();  // of a step that has failed
+    // Of a step that has failed.
+    abandon_recording();
+    if (handoff_.is_open()) handoff_.skip();
     kind_ = kind;
     attention_.begin_step();
 }

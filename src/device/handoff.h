@@ -37,6 +37,9 @@ class Handoff {
     // Whether nothing has begun that is not served.
     bool is_idle() const noexcept { return works_.empty(); }
 
+    // Whether a work has begun and not ended: within a step, or after one that was given up.
+    bool is_open() const noexcept { return n_begun_ != n_ended_; }
+
     // Forgets what has begun since is_idle(): its signals and waits were recorded only, and the
     // recording is given up.
     void forget() noexcept;

@@ -252,6 +252,21 @@ TEST_CASE("attention agrees with the CPU's over pages in any order, alone and in
     }
 }
 
+TEST_CASE("a step that ends early, its host work begun, is forgotten when the next begins") {
+    GpuDevice device(make_emulated_platform(delayed()));
+    device.begin_step(StepKind::prefill);
+    (void)device.begin_host_work({[](void*) { FAIL("given up"); }, nullptr});
+    for (const StepKind kind : kKinds) {
+        device.begin_step(kind);
+        bool has_run = false;
+        const int number = device.begin_host_work(
+            {[](void* context) { *static_cast<bool*>(context) = true; }, &has_run});
+        device.end_host_work(number);
+        device.finish();
+        CHECK(has_run);
+    }
+}
+
 TEST_CASE("an error of the host's work comes out of finish, and the device can be used again") {
     GpuDevice device(make_emulated_platform(delayed()));
     const int number = device.begin_host_work(
