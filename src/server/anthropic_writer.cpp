@@ -43,10 +43,10 @@ std::string tool_use_id(const std::string& message_id, std::size_t call_idx, std
     return text;
 }
 
-// A call's input is an object. Arguments that are none (malformed, or cut by max_tokens) become an
-// empty one: clients check it against the tool's schema and tell the model what is missing, which
-// repairs the call. A stand-in key would pass schemas without required properties just the same
-// and would come back in the history as something to imitate.
+// A call's input in a whole reply is an object. Arguments that are none (malformed, or cut by
+// max_tokens) become an empty one: clients check it against the tool's schema and tell the model
+// what is missing, which repairs the call. A stand-in key would pass schemas without required
+// properties just the same and would come back in the history as something to imitate.
 Json input_object(const std::string& arguments) {
     const Result<Json> input = parse_body(arguments);
     return input ? input.value() : Json::object();
@@ -157,7 +157,7 @@ void MessagesWriter::add_part(const AnswerPart& part, std::string& out) {
         case AnswerPart::Kind::call_begin:
             return begin_call(part, out);
         case AnswerPart::Kind::call_arguments:
-            return add_arguments(part.text);
+            return add_arguments(part.text, out);
         case AnswerPart::Kind::call_end:
             return end_call(part, out);
     }
@@ -181,27 +181,45 @@ void MessagesWriter::begin_call(const AnswerPart& part, std::string& out) {
                 .id = tool_use_id(message_id_, call_idx, part.text),
                 .name = part.name},
                out);
+    arguments_ = {};
+    n_sent_bytes_ = 0;
 }
 
-// Arguments wait for the end of their call: only then is it known whether they are an object. The
-// SDKs give up the whole answer if a stream's are none. Anthropic's own API holds values back in
-// the same way, unless a request asks for the beta that does not.
-void MessagesWriter::add_arguments(std::string_view text) {
+// The SDKs read what they have of a call's arguments at every delta and give up the whole answer if
+// it is not the beginning of an object, so from the first mistake on nothing more is sent.
+void MessagesWriter::add_arguments(std::string_view text, std::string& out) {
     check(is_block_open_ && blocks_.back().kind == Block::Kind::tool_use,
           "arguments belong to a call that has begun");
     blocks_.back().text += text;
+    arguments_.push(text);
+    send_arguments(arguments_.n_bytes(), out);
 }
 
+// Arguments that are no object, be they malformed or cut by max_tokens, stay without their end, as
+// in Anthropic's own API when max_tokens cuts them: whoever reads them finds no object, and the
+// SDKs keep the values that are complete. Closing what is open would make half a value look whole.
 void MessagesWriter::end_call(const AnswerPart& part, std::string& out) {
     if (part.is_complete) {
         ++n_complete_calls_;
     } else {
         has_cut_call_ = true;
     }
-    std::string& arguments = blocks_.back().text;
-    arguments = json_text(input_object(arguments));
-    send_delta(Block::Kind::tool_use, arguments, out);
+    const std::string& arguments = blocks_.back().text;
+    if (parse_body(arguments)) {
+        send_arguments(arguments.size(), out);
+    } else if (n_sent_bytes_ == 0) {
+        send_delta(Block::Kind::tool_use, "{}", out);
+    }
     close_block(out);
+}
+
+// The first `n_bytes` of the call's arguments.
+void MessagesWriter::send_arguments(std::size_t n_bytes, std::string& out) {
+    if (n_bytes == n_sent_bytes_) return;
+    const std::string_view arguments = blocks_.back().text;
+    send_delta(Block::Kind::tool_use, arguments.substr(n_sent_bytes_, n_bytes - n_sent_bytes_),
+               out);
+    n_sent_bytes_ = n_bytes;
 }
 
 void MessagesWriter::open_block(Block block, std::string& out) {

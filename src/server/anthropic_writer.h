@@ -7,6 +7,7 @@
 
 #include "engine/answer_stream.h"
 #include "server/api_request.h"
+#include "server/object_prefix.h"
 
 namespace baltoro::server {
 
@@ -27,7 +28,7 @@ class MessagesWriter {
     struct Block {
         enum class Kind : std::uint8_t { text, thinking, tool_use };
         Kind kind = Kind::text;
-        std::string text{};  // of a call: its arguments; once it has ended, its input
+        std::string text{};  // of a call: its arguments as the model wrote them
         std::string id{};
         std::string name{};
         bool is_waiting = false;  // opened by a heartbeat and still empty: not part of the answer
@@ -36,7 +37,8 @@ class MessagesWriter {
     void add_part(const AnswerPart& part, std::string& out);
     void add_text(Block::Kind kind, std::string_view text, std::string& out);
     void begin_call(const AnswerPart& part, std::string& out);
-    void add_arguments(std::string_view text);
+    void add_arguments(std::string_view text, std::string& out);
+    void send_arguments(std::size_t n_bytes, std::string& out);
     void end_call(const AnswerPart& part, std::string& out);
     void open_block(Block block, std::string& out);
     void close_block(std::string& out);
@@ -50,6 +52,8 @@ class MessagesWriter {
 
     std::vector<Block> blocks_;  // in the order of their indices; the last one may be open
     bool is_block_open_ = false;
+    ObjectPrefix arguments_;        // of the open call
+    std::size_t n_sent_bytes_ = 0;  // of them
     int n_complete_calls_ = 0;
     bool has_cut_call_ = false;
 

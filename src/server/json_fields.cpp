@@ -9,7 +9,6 @@
 namespace baltoro::server {
 namespace {
 
-constexpr std::size_t kMaxDepth = 128;
 // A 64 MB conversation of small messages stays below both. Sixty-four megabytes of zeros would take
 // seconds to build, in which nobody else is served. An ordered object compares a new key with all
 // that it has, so the comparisons, not the keys, are what is bounded.
@@ -27,7 +26,7 @@ class CostScan {
             if (c == '"') {
                 i = end_of_string(text, i);
             } else if (c == '{' || c == '[') {
-                if (depth_ == kMaxDepth) return "is nested deeper than 128 levels";
+                if (depth_ == kMaxJsonDepth) return "is nested deeper than 128 levels";
                 n_keys_[depth_++] = 0;
                 n_values_++;
             } else if (c == ',') {
@@ -51,7 +50,7 @@ class CostScan {
         return i;
     }
 
-    std::array<std::size_t, kMaxDepth> n_keys_{};
+    std::array<std::size_t, kMaxJsonDepth> n_keys_{};
     std::size_t depth_ = 0;
     std::size_t n_values_ = 0;
     std::size_t n_comparisons_ = 0;

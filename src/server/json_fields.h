@@ -34,6 +34,9 @@ class RequestError : public Error {
 // and never repeats what the client sent.
 [[noreturn]] void refuse(std::string param, std::string message, std::string code = {});
 
+// Levels of objects and arrays within each other.
+inline constexpr std::size_t kMaxJsonDepth = 128;
+
 // The JSON object of a request's body; of a key that occurs twice the last value counts. A failure
 // names no parameter: not JSON, not UTF-8, no object, nested deeper than 128 levels, or so many
 // values or keys that building it would cost more than any honest request.

@@ -20,7 +20,8 @@ MessagesWriter writer() {
     return MessagesWriter(request, "msg_abc1", 100);
 }
 
-// What a client holds after a stream, put together as the SDKs do.
+// What a client holds after a stream, put together as the SDKs do. Arguments that are no object are
+// an empty one to it, as to agents that read them at their end.
 Json replay(const std::string& sse) {
     Json message;
     std::vector<std::string> inputs;
@@ -43,7 +44,8 @@ Json replay(const std::string& sse) {
             }
         }
         if (type == "content_block_stop" && !inputs.back().empty()) {
-            message["content"].back()["input"] = Json::parse(inputs.back());
+            const Json input = Json::parse(inputs.back(), nullptr, false);
+            message["content"].back()["input"] = input.is_discarded() ? Json::object() : input;
         }
         if (type == "message_delta") {
             message.update(event.at("delta"));
@@ -173,6 +175,44 @@ TEST_CASE("a stop text is named in stream and reply") {
     CHECK(replay(sse) == body);
 }
 
+TEST_CASE("arguments are streamed while they are written") {
+    MessagesWriter messages = writer();
+    messages.open();
+    const auto sent = [&](const char* text) {
+        std::string arguments;
+        for (const Json& event : events_of(messages.add(
+                 0, events_with({{.kind = AnswerPart::Kind::call_arguments, .text = text}}))))
+            arguments += event.at("delta").at("partial_json");
+        return arguments;
+    };
+    std::vector<AnswerPart> parts = call_parts(0, "Write", "");
+    const AnswerPart end = parts.back();
+    parts.pop_back();
+    messages.add(0, events_with(parts));
+    CHECK(sent("{\"path\"") == "{\"path\"");
+    CHECK(sent(": \"a.txt\"") == ": \"a.txt");
+    CHECK(sent(", \"text\": \"one\\") == "\", \"text\": \"one");
+    CHECK(sent("ntwo") == "\\ntwo");
+    CHECK(sent("\"}") == "");
+    const std::vector<Json> last = events_of(messages.add(0, events_with({end})));
+    REQUIRE(last.size() == 2);
+    CHECK(last[0].at("delta") == Json({{"type", "input_json_delta"}, {"partial_json", "\"}"}}));
+    CHECK(last[1].at("type") == "content_block_stop");
+}
+
+TEST_CASE("half a value is never streamed as a whole one") {
+    for (const bool is_complete : {true, false}) {
+        MessagesWriter messages = writer();
+        messages.open();
+        std::string sent;
+        for (const Json& event : events_of(messages.add(
+                 0, events_with(
+                        call_parts(0, "Bash", R"({"a": 1, "command": "rm "x" y"})", is_complete)))))
+            if (event.contains("delta")) sent += event.at("delta").at("partial_json");
+        CHECK(sent == R"({"a": 1, "command": "rm )");
+    }
+}
+
 TEST_CASE("arguments that are no object of sane depth become an empty input, streamed or whole") {
     for (const std::string& arguments :
          {std::string(R"({"a": )"), std::string("[1]"), std::string("\"text\""),
@@ -239,7 +279,7 @@ TEST_CASE("silence inside a call is filled with an empty delta of that call") {
     std::vector<AnswerPart> parts = call_parts(0, "f", "{\"a\":");
     parts.pop_back();
     messages.add(0, events_with(parts));
-    // Arguments are held back while they come, so no wait is too short.
+    // What is held back of arguments may be all that comes, so no wait is too short.
     const std::vector<Json> events = events_of(messages.heartbeat(0.0));
     REQUIRE(events.size() == 2);
     CHECK(events[1].at("delta") == Json({{"type", "input_json_delta"}, {"partial_json", ""}}));
