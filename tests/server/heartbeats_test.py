@@ -18,7 +18,7 @@ from running_server import RunningServer, make_tiny_model
 BALTORO, SCRIPTED_SERVER = sys.argv[1:3]
 LONGEST_SILENCE_S = 10.0
 MS_PER_TOKEN = 20
-PROMPT_TOKENS = 600  # 12 s: two heartbeats, five seconds apart, and a rest
+PROMPT_TOKENS = 700  # 14 s: two heartbeats, five seconds apart, and a rest for a busy machine
 ANSWER = "It is done."
 SCRIPT = [{"when": "slow prefill", "answer": ANSWER, "ms_per_prompt_token": MS_PER_TOKEN},
           {"when": "one more", "answer": ANSWER}]

@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from running_server import RunningServer, chat, content, make_tiny_model
+from running_server import RunningServer, chat, content, eventually, make_tiny_model
 from slow_clients import SlowClients, allow_open_files
 
 BALTORO = sys.argv[1]
@@ -25,12 +25,16 @@ FILES_FOR_SLOW = N_SLOW + 300  # the server keeps 256 for other things
 HEAD_TIME_S, BODY_TIME_S = 10, 30  # the server's
 
 # With one arena, what the allocator takes from the system does not depend on which thread served whom: it grows to the
-# peak of a round and stays there, because the next round needs all of it again. A leak of 512 bytes per stream or 50
-# bytes per connection shows.
+# peak of a round and stays there, because the next round needs all of it again. A leak of 1 KB per stream or 100 bytes
+# per connection shows.
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 ALLOWED_HEAP_KB = 256
 # Resident memory still creeps within that heap, as other free pages of it are used than before.
 ALLOWED_RSS_KB = 2048
+N_ROUNDS = 6  # of which the last may have that much more than the first
+# The peak of a round depends on who is served when. What grows because a later round had a higher one stops growing; a
+# leak goes on.
+MOST_ROUNDS = 15
 
 
 class Process:
@@ -54,15 +58,6 @@ class Process:
         return int(re.search(rf"{name}:\s*(\d+)", (self.directory / "status").read_text()).group(1))
 
 
-def eventually(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 class Load(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -78,9 +73,22 @@ class Load(unittest.TestCase):
         self.addCleanup(server.process.kill)
         return server, Process(server.process.pid)
 
-    def check_growth(self, sizes, allowed_kb):
+    def check_memory(self, process, one_round):
+        """That rounds come to need no more memory than the ones before."""
+        heap_kb, rss_kb = [], []
+
+        def has_settled():
+            return (len(heap_kb) >= N_ROUNDS and heap_kb[-1] - heap_kb[-N_ROUNDS] <= ALLOWED_HEAP_KB
+                    and rss_kb[-1] - rss_kb[-N_ROUNDS] <= ALLOWED_RSS_KB)
+
+        for _ in range(MOST_ROUNDS if LOOKS_AT_MEMORY else N_ROUNDS):
+            one_round()
+            heap_kb.append(process.heap_kb())
+            rss_kb.append(process.rss_kb())
+            if has_settled():
+                return
         if LOOKS_AT_MEMORY:
-            self.assertLessEqual(sizes[-1] - sizes[0], allowed_kb, sizes)
+            self.fail(f"memory grows with every round: heap {heap_kb}, resident {rss_kb} KB")
 
     # --- what is left behind
 
@@ -88,36 +96,41 @@ class Load(unittest.TestCase):
         server, process = self.start("--parallel", 64, "--max-queue", 64, "--kv-tokens", 65536, env=ONE_ARENA)
         n_files = process.n_files()  # nobody has connected yet
         bodies = [chat(f"stream {i} " + "word " * (i * 7 % 200), seed=i, temperature=i % 2) for i in range(64)]
-        heap_kb, rss_kb = [], []
-        for _ in range(7):
+
+        def one_round():
             with concurrent.futures.ThreadPoolExecutor(64) as pool:
                 events = list(pool.map(lambda body: server.stream("/v1/chat/completions", body), bodies))
             self.assertTrue(all(stream[-1][1] == "[DONE]" for stream in events))
             server.wait_idle()
             self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
-            heap_kb.append(process.heap_kb())
-            rss_kb.append(process.rss_kb())
-        self.check_growth(heap_kb[2:], ALLOWED_HEAP_KB)  # the first rounds fill the prefix cache
-        self.check_growth(rss_kb[2:], ALLOWED_RSS_KB)
+
+        self.check_memory(process, one_round)  # the first rounds fill the prefix cache
         server.stop()
 
     def test_1000_connections_that_come_and_go_leave_nothing(self):
         if not allow_open_files(FILES_FOR_SLOW):
             self.skipTest("this process may not have enough open files")
         server, process = self.start(env=ONE_ARENA)
-        n_files, heap_kb, rss_kb = process.n_files(), [], []
-        for _ in range(6):
+        n_files = process.n_files()  # nobody has connected yet
+
+        def one_round():
             slow = SlowClients(server.port)
             slow.open(N_SLOW)
             slow.run(1.5)
-            self.assertGreaterEqual(process.n_files(), n_files + N_SLOW)
+            self.check_are_held(slow, process, n_files)
+            self.assertEqual(slow.n_open(), N_SLOW)
             slow.close_all()
             self.assertTrue(eventually(lambda: process.n_files() == n_files), (n_files, process.n_files()))
-            heap_kb.append(process.heap_kb())
-            rss_kb.append(process.rss_kb())
-        self.check_growth(heap_kb, ALLOWED_HEAP_KB)
-        self.check_growth(rss_kb[1:], ALLOWED_RSS_KB)
+
+        self.check_memory(process, one_round)
         server.stop()
+
+    def check_are_held(self, slow, process, n_files):
+        """That the server has as many more files as clients are open, once it has taken in all of them."""
+        def are_held():
+            slow.run(0.05)
+            return process.n_files() >= n_files + slow.n_open()
+        self.assertTrue(eventually(are_held), (n_files, process.n_files(), slow.n_open()))
 
     def test_1000_slow_connections_hinder_nobody_and_end_at_their_time_outs(self):
         if not allow_open_files(FILES_FOR_SLOW):
@@ -132,15 +145,15 @@ class Load(unittest.TestCase):
             slow.run(0.1)
             if len(slow.clients) % 100 == 0:
                 self.assertEqual(content(server.post("/v1/chat/completions", body)[1]), expected)
-        self.assertGreaterEqual(process.n_files(), n_files + slow.n_open())
-        begin = time.monotonic()
-        while time.monotonic() < begin + BODY_TIME_S + 10:
+        self.check_are_held(slow, process, n_files)
+        quarter = N_SLOW // 4
+        outcomes = {("silent", None, True): quarter, ("head", 408, True): quarter, ("body", 408, True): quarter,
+                    ("kept", 200, False): quarter}
+        end = time.monotonic() + BODY_TIME_S + 30
+        while slow.outcomes() != outcomes and time.monotonic() < end:
             slow.run(1)
             self.assertEqual(content(server.post("/v1/chat/completions", body)[1]), expected)
-        quarter = N_SLOW // 4
-        self.assertEqual(dict(slow.outcomes()), {
-            ("silent", None, True): quarter, ("head", 408, True): quarter, ("body", 408, True): quarter,
-            ("kept", 200, False): quarter})
+        self.assertEqual(dict(slow.outcomes()), outcomes)
         for client in slow.clients:
             if client.closed:
                 time_out = BODY_TIME_S if client.kind == "body" else HEAD_TIME_S
@@ -176,15 +189,15 @@ class Load(unittest.TestCase):
     def test_bodies_beyond_the_memory_for_all_get_503_or_413(self):
         server, _ = self.start("--body-memory", 1)
 
-        def announce(n_bytes):
-            sock = socket.create_connection(("127.0.0.1", server.port), timeout=0.2)
+        def announce(n_bytes, timeout=20.0):
+            sock = socket.create_connection(("127.0.0.1", server.port), timeout)
             sock.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          b"Content-Length: %d\r\n\r\n" % n_bytes)
             return sock
 
-        def status_of_announcing(n_bytes):
+        def status_of_announcing(n_bytes, timeout=20.0):
             """None: the body may come."""
-            with announce(n_bytes) as sock:
+            with announce(n_bytes, timeout) as sock:
                 try:
                     return int(sock.recv(100).split()[1])
                 except TimeoutError:
@@ -197,7 +210,7 @@ class Load(unittest.TestCase):
         holder = announce(1_000_000)
         holder.sendall(b"y" * 600_000)
         # Which is enough to have memory for all of it. Refused before a byte of the body is sent:
-        self.assertTrue(eventually(lambda: status_of_announcing(50_000) == 503))
+        self.assertTrue(eventually(lambda: status_of_announcing(50_000, 0.5) == 503))
         self.assertEqual(tokenize(500_000), (503, "1"))
         self.assertEqual(tokenize(100), (200, None))
         holder.close()

@@ -30,6 +30,16 @@ def content(reply):
     return reply["choices"][0]["message"]["content"]
 
 
+def eventually(condition, seconds=20):
+    """Whether the condition comes true; the machine may be busy with something else for a while."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def print_subject(baltoro, model):
     """What a benchmark measures, and on what machine."""
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())

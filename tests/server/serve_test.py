@@ -2,7 +2,6 @@
 """`baltoro serve` as its clients meet it, on a small random model. Usage: serve_test.py BALTORO"""
 
 import concurrent.futures
-import http.client
 import json
 import os
 import pathlib
@@ -16,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from running_server import RunningServer, chat, content, make_tiny_model
+from running_server import RunningServer, chat, content, eventually, make_tiny_model
 
 BALTORO = sys.argv[1]
 CANARY = "canary-d41d8cd98f"
@@ -122,13 +121,13 @@ class Serve(unittest.TestCase):
             return [t["bytes"] or t["token"] for t in reply["choices"][0]["logprobs"]["content"]]
 
         alone = [tokens(body) for body in bodies]
-        descriptors = len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
+        n_files = lambda: len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
+        n_before = n_files()
         with concurrent.futures.ThreadPoolExecutor(64) as pool:
             together = list(pool.map(tokens, bodies))
         self.assertEqual(alone, together)
         self.server.wait_idle()
-        time.sleep(0.2)
-        self.assertLessEqual(len(os.listdir(f"/proc/{self.server.process.pid}/fd")), descriptors + 2)
+        self.assertTrue(eventually(lambda: n_files() <= n_before + 2), (n_before, n_files()))
 
     def test_a_cached_prefix_changes_nothing_but_the_time(self):
         history = [{"role": "user", "content": "cached " * 150}]
@@ -153,6 +152,7 @@ class Serve(unittest.TestCase):
         neighbour = chat("neighbour", max_tokens=200)
         expected = content(self.server.post("/v1/chat/completions", neighbour)[1])
         rng = random.Random(7)
+        n_before = self.server.metric("generation_tokens_total")
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = [pool.submit(self.server.post, "/v1/chat/completions", neighbour) for _ in range(2)]
             for i in range(50):
@@ -163,17 +163,20 @@ class Serve(unittest.TestCase):
                     time.sleep(rng.random() * 0.03)
             for result in results:
                 self.assertEqual(content(result.result()[1]), expected)
-        begin = time.monotonic()
-        self.server.wait_idle(5)
-        self.assertLess(time.monotonic() - begin, 5)
+        self.server.wait_idle()
+        n_written = self.server.metric("generation_tokens_total") - n_before
+        self.assertLess(n_written, 50 * 1500 / 4)  # of what those who went had asked for
 
     def test_an_idle_server_sleeps(self):
         self.server.wait_idle()
-        time.sleep(0.5)
         ticks = lambda: sum(map(int, pathlib.Path(f"/proc/{self.server.process.pid}/stat").read_text().split()[13:15]))
-        before = ticks()
-        time.sleep(2)
-        self.assertLessEqual(ticks() - before, 3)  # of 200 hundredths of a second
+
+        def sleeps():
+            before = ticks()
+            time.sleep(2)
+            return ticks() - before <= 3  # of 200 hundredths of a second
+
+        self.assertTrue(eventually(sleeps))  # what other tests left may still be cleared away
 
     # --- what is refused
 
@@ -224,27 +227,38 @@ class Serve(unittest.TestCase):
     # --- starting and stopping
 
     def test_a_full_queue_says_when_to_come_again(self):
-        server = Server(self.model, "--parallel", 1, "--max-queue", 2, "--ctx-size", 4096)
+        server = Server(self.model, "--parallel", 1, "--max-queue", 2)
+        ask = lambda text, **more: server.request("POST", "/v1/chat/completions", chat(text, **more))
         try:
-            with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                replies = list(pool.map(
-                    lambda i: server.request("POST", "/v1/chat/completions", chat(f"{i}", max_tokens=1500)), range(8)))
-            statuses = sorted(reply[0] for reply in replies)
-            self.assertEqual(statuses, [200] * 3 + [503] * 5)  # one is written, two wait
-            for status, headers, _ in replies:
-                self.assertTrue(status == 200 or int(headers["retry-after"]) >= 1)
+            with socket.create_connection(("127.0.0.1", server.port)) as longest, \
+                    concurrent.futures.ThreadPoolExecutor(2) as pool:
+                body = json.dumps(chat("written for longer than this test takes", max_tokens=30000, stream=True)).encode()
+                longest.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                self.assertTrue(eventually(lambda: server.metric("requests_running") == 1))
+                waiting = [pool.submit(ask, f"{i}") for i in range(2)]
+                self.assertTrue(eventually(lambda: server.metric("requests_waiting") == 2))
+                for i in range(5):
+                    status, headers, _ = ask("one too many")
+                    self.assertEqual(status, 503)
+                    self.assertGreaterEqual(int(headers["retry-after"]), 1)
+                longest.close()
+                self.assertEqual([reply.result()[0] for reply in waiting], [200, 200])
         finally:
             server.stop()
 
     def test_preemptions_are_counted_and_change_no_token(self):
         server = Server(self.model, "--parallel", 2, "--ctx-size", 1024, "--kv-tokens", 1024)
-        bodies = [chat(f"{i} " + "page " * 50, max_tokens=300) for i in range(2)]
+        bodies = [chat(f"{i} " + "page " * 50, max_tokens=600) for i in range(2)]
         try:
             alone = [content(server.post("/v1/chat/completions", body)[1]) for body in bodies]
             self.assertEqual(server.metric("preemptions_total"), 0)
-            with concurrent.futures.ThreadPoolExecutor(2) as pool:
-                together = list(pool.map(lambda body: content(server.post("/v1/chat/completions", body)[1]), bodies))
-            self.assertEqual(alone, together)
+            for _ in range(5):  # one may come when the other is nearly done
+                with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                    together = list(pool.map(lambda body: content(server.post("/v1/chat/completions", body)[1]), bodies))
+                self.assertEqual(alone, together)
+                if server.metric("preemptions_total") > 0:
+                    break
             self.assertGreater(server.metric("preemptions_total"), 0)
         finally:
             server.stop()
@@ -254,7 +268,7 @@ class Serve(unittest.TestCase):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             results = [pool.submit(server.post, "/v1/chat/completions", chat(f"{i}", max_tokens=600))
                        for i in range(4)]
-            while server.metric("requests_running") < 4:
+            while server.metric("requests_running") + sum(result.done() for result in results) < 4:
                 time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
             for result in results:
@@ -270,9 +284,9 @@ class Serve(unittest.TestCase):
             while server.metric("requests_running") < 1:
                 time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
+            self.assertTrue(eventually(lambda: any("stopping" in line for line in server.lines)), server.log())
             server.process.send_signal(signal.SIGTERM)
-            self.assertEqual(server.process.wait(5), 128 + signal.SIGTERM)
+            self.assertEqual(server.process.wait(20), 128 + signal.SIGTERM)  # the answer would take longer
         server.process.stderr.close()
 
     def test_being_stopped_and_continued_does_not_end_it(self):
