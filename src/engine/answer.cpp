@@ -12,6 +12,7 @@ Answer::Answer(Request asked,
     : request(std::move(asked)), stream(std::move(to)), text(tokenizer, request) {
     sequence.tokens = std::move(request.prompt);
     sequence.n_prompt = sequence.n_tokens();
+    if (request.scores_prompt) sequence.first_wanted_row = 0;
     const int room = context_size - sequence.n_prompt;
     const int n_most = request.max_tokens > 0 ? std::min(room, request.max_tokens) : room;
     sequence.tokens.reserve(static_cast<std::size_t>(sequence.n_prompt + std::max(n_most, 0)));

@@ -6,13 +6,23 @@
 namespace baltoro {
 namespace {
 
+std::size_t size_of(const std::vector<TokenLogprob>& logprobs) {
+    std::size_t size_bytes = 0;
+    for (const TokenLogprob& logprob : logprobs)
+        size_bytes += sizeof(logprob) + logprob.top.size() * sizeof(logprob.top[0]);
+    return size_bytes;
+}
+
+void append(std::vector<TokenLogprob>&& more, std::vector<TokenLogprob>& logprobs) {
+    std::move(more.begin(), more.end(), std::back_inserter(logprobs));
+    more.clear();
+}
+
 std::size_t size_of(const AnswerEvents& events) {
     std::size_t size_bytes = 0;
     for (const AnswerPart& part : events.parts)
         size_bytes += sizeof(part) + part.text.size() + part.name.size();
-    for (const TokenLogprob& logprob : events.logprobs)
-        size_bytes += sizeof(logprob) + logprob.top.size() * sizeof(logprob.top[0]);
-    return size_bytes;
+    return size_bytes + size_of(events.logprobs) + size_of(events.prompt_logprobs);
 }
 
 // Text of one kind grows instead of becoming many parts: a slow consumer costs what the text does.
@@ -53,11 +63,12 @@ void AnswerStream::put(AnswerEvents&& events) {
     } else {
         for (AnswerPart& part : events.parts)
             append(std::move(part), waiting_.parts);
-        std::move(events.logprobs.begin(), events.logprobs.end(),
-                  std::back_inserter(waiting_.logprobs));
+        append(std::move(events.logprobs), waiting_.logprobs);
+        append(std::move(events.prompt_logprobs), waiting_.prompt_logprobs);
     }
     events.parts.clear();
     events.logprobs.clear();
+    events.prompt_logprobs.clear();
     waiting_.prefilled_tokens = events.prefilled_tokens;
     if (events.is_finished) {
         waiting_.is_finished = true;

@@ -36,7 +36,10 @@ struct AnswerEvents {
     int prefilled_tokens = 0;            // of the prompt so far, cached ones included
     std::vector<AnswerPart> parts;       // new parts
     std::vector<TokenLogprob> logprobs;  // of the tokens behind `parts`, if asked for
-    bool is_finished = false;            // the rest is set then
+    // More of the prompt's tokens, from its first one, if asked for; all come before `logprobs`.
+    // The first token has no log-probability: it is NaN.
+    std::vector<TokenLogprob> prompt_logprobs;
+    bool is_finished = false;  // the rest is set then
     FinishReason reason = FinishReason::stop;
     std::string stop_text;  // the stop text that was met, if one was
     std::string error;      // not empty: the engine failed; `parts` is incomplete

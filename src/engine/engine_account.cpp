@@ -5,6 +5,14 @@
 
 namespace baltoro {
 
+void EngineLoop::note_prompt(const Answer& answer) {
+    metrics_.prompt_tokens_total += static_cast<std::uint64_t>(answer.sequence.n_prompt);
+    metrics_.cached_prompt_tokens_total += static_cast<std::uint64_t>(answer.sequence.n_cached);
+    if (answer.prefill_forward_s > 0.0)
+        metrics_.prefill_tokens_per_second =
+            answer.prefill_forward_tokens / answer.prefill_forward_s;
+}
+
 void EngineLoop::note_token(Answer& answer) {
     const EngineClock::time_point now = EngineClock::now();
     if (answer.has_token()) {
@@ -13,11 +21,7 @@ void EngineLoop::note_token(Answer& answer) {
         answer.first_token_at = now;
         answer.usage.cached_tokens = answer.sequence.n_cached;
         metrics_.time_to_first_token.add(seconds_between(answer.submitted_at, now));
-        metrics_.prompt_tokens_total += static_cast<std::uint64_t>(answer.sequence.n_prompt);
-        metrics_.cached_prompt_tokens_total += static_cast<std::uint64_t>(answer.sequence.n_cached);
-        if (answer.prefill_forward_s > 0.0)
-            metrics_.prefill_tokens_per_second =
-                answer.prefill_forward_tokens / answer.prefill_forward_s;
+        note_prompt(answer);
     }
     answer.last_token_at = now;
 }

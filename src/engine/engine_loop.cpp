@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
+#include <numeric>
 #include <utility>
 
 namespace baltoro {
@@ -66,6 +68,10 @@ void EngineLoop::begin(Answer& answer) {
     free_drawers_.pop_back();
     try {
         answer.drawer->start(answer.request, answer.sequence.tokens);
+        if (!answer.request.scores_prompt) return;
+        constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+        answer.events.prompt_logprobs.push_back({answer.sequence.tokens[0], kNone, {}});
+        answer.has_events = true;
     } catch (const std::exception& error) {
         fail(answer, error.what());
     }
@@ -107,12 +113,17 @@ void EngineLoop::prefill(const StepPlan& plan) {
     if (answer.is_finished) return;
     const int first = sequence.n_computed;
     const int n_rows = end - first;
+    // Each gives the log-probability of the token after it.
+    const int first_scored = std::min(std::max(first, sequence.first_wanted_row), end);
+    const int n_scored = std::max(0, std::min(end, sequence.n_prompt - 1) - first_scored);
     // The answer of a preempted sequence goes on behind the prompt.
-    const bool wants_logits = end == sequence.n_tokens();
+    const bool draws = end == sequence.n_tokens() && !answer.request.prompt_only;
     const auto tokens = std::span(sequence.tokens).subspan(static_cast<std::size_t>(first));
     tokens_.assign(tokens.begin(), tokens.begin() + n_rows);
     rows_.assign(1, {0, n_rows, first, sequence.pages});
-    logit_rows_.assign(wants_logits ? 1 : 0, n_rows - 1);
+    logit_rows_.resize(static_cast<std::size_t>(n_scored));
+    std::iota(logit_rows_.begin(), logit_rows_.end(), first_scored - first);
+    if (draws) logit_rows_.push_back(n_rows - 1);
     batched_.assign(1, &sequence);
     const EngineClock::time_point begin = EngineClock::now();
     if (!run_model(plan.prefill_kind)) return;
@@ -121,7 +132,35 @@ void EngineLoop::prefill(const StepPlan& plan) {
     answer.prefill_forward_tokens += n_rows;
     answer.events.prefilled_tokens = std::max(answer.events.prefilled_tokens, end);
     answer.has_events = true;
-    if (wants_logits) take_logits(answer, logits_);
+    use_prompt_logits(answer, first_scored, draws);
+    if (!answer.request.prompt_only || end < sequence.n_prompt || answer.is_finished) return;
+    note_prompt(answer);
+    finish(answer, FinishReason::length);
+}
+
+// Those of rows from `first_scored` on; `draws`: the last one's are for the answer's first token.
+void EngineLoop::use_prompt_logits(Answer& answer, int first_scored, bool draws) {
+    const auto vocab_size = static_cast<std::size_t>(model_.config().vocab_size);
+    const std::size_t n_scores = logits_.size() - (draws ? vocab_size : 0);
+    if (n_scores > 0) score_prompt(answer, first_scored, logits_.first(n_scores));
+    if (draws && !answer.is_finished) take_logits(answer, logits_.last(vocab_size));
+}
+
+// `logits` are those of rows from `first_row` on.
+void EngineLoop::score_prompt(Answer& answer, int first_row, std::span<const float> logits) {
+    const auto vocab_size = static_cast<std::size_t>(model_.config().vocab_size);
+    Sequence& sequence = answer.sequence;
+    auto next = static_cast<std::size_t>(first_row);
+    try {
+        for (; !logits.empty(); logits = logits.subspan(vocab_size))
+            answer.events.prompt_logprobs.push_back(answer.drawer->score(
+                logits.first(vocab_size), sequence.tokens[++next], answer.request.n_top_logprobs));
+    } catch (const std::exception& error) {
+        return fail(answer, error.what());
+    }
+    const int n_done = static_cast<int>(next);
+    sequence.first_wanted_row =
+        n_done < sequence.n_prompt - 1 ? n_done : std::numeric_limits<int>::max();
 }
 
 // The batch that is prepared; false if it failed, in which case its answers have ended.
@@ -158,11 +197,14 @@ void EngineLoop::continue_answer(Answer& answer, std::span<const float> logits) 
     const std::int32_t id = is_forced ? request.forced[static_cast<std::size_t>(n_before)]
                                       : answer.drawer->draw(logits, may_stop, place);
     note_token(answer);
-    if (may_stop && std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end())
-        return finish(answer, FinishReason::stop);
-
-    if (request.n_top_logprobs >= 0 && !is_forced)
+    const bool is_stop =
+        may_stop && std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end();
+    // A stop is no part of the answer. Who asks for the prompt's figures has it all the same:
+    // lm-evaluation-harness asks for one token and takes the last figure for that token's.
+    if (request.n_top_logprobs >= 0 && !is_forced && (!is_stop || request.scores_prompt))
         answer.events.logprobs.push_back(answer.drawer->logprob_of(id, request.n_top_logprobs));
+    if (is_stop) return finish(answer, FinishReason::stop);
+
     answer.drawer->accept(id);
     answer.usage.completion_tokens++;
     metrics_.generation_tokens_total++;

@@ -48,9 +48,12 @@ class EngineLoop {
     void begin(Answer& answer);
     void decode(std::span<Sequence* const> sequences);
     void prefill(const StepPlan& plan);
+    void use_prompt_logits(Answer& answer, int first_scored, bool draws);
+    void score_prompt(Answer& answer, int first_row, std::span<const float> logits);
     bool run_model(StepKind kind);
     void take_logits(Answer& answer, std::span<const float> logits);
     void continue_answer(Answer& answer, std::span<const float> logits);
+    void note_prompt(const Answer& answer);
     void note_token(Answer& answer);
     void finish(Answer& answer, FinishReason reason);
     void fail(Answer& answer, const std::string& message);

@@ -37,6 +37,8 @@ struct Request {
     std::vector<std::int32_t> banned_ids;  // never drawn
     bool one_call_only = false;            // ends after the first complete tool call
     int n_top_logprobs = -1;               // -1: none; 0: of the drawn token only
+    bool scores_prompt = false;            // log-probabilities of the prompt's tokens, too
+    bool prompt_only = false;              // the answer has no tokens
     AnswerKind kind = AnswerKind::chat;
     AnswerFormat format;
     std::shared_ptr<const TokenGrammar> grammar;  // of the content; may be null

@@ -114,7 +114,7 @@ void Scheduler::admit() {
 // none if there are too few.
 bool Scheduler::take_pages(Sequence& sequence) {
     // The last token is always computed, since its logits are wanted.
-    take_cached(sequence, sequence.n_tokens() - 1);
+    take_cached(sequence, std::min(sequence.n_tokens() - 1, sequence.first_wanted_row));
     const auto n_needed =
         static_cast<std::size_t>(n_pages_to_admit(sequence.n_tokens(), options_.context_size));
     if (sequence.pages.size() + static_cast<std::size_t>(cache_.n_available()) < n_needed) {
@@ -133,7 +133,7 @@ void Scheduler::choose_prompt() {
     Sequence& sequence = *prefilling_.front();
     prefilling_.pop_front();
     prefilling_.push_back(&sequence);
-    take_cached(sequence, sequence.n_prompt - 1);
+    take_cached(sequence, std::min(sequence.n_prompt - 1, sequence.first_wanted_row));
     plan_.prefilling = &sequence;
     plan_.prefill_kind = prompt_kind(sequence.n_prompt);
     plan_.prefill_end = prompt_step_end(sequence.n_computed, sequence.n_prompt, options_.max_rows);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <vector>
 
 #include "engine/block_allocator.h"
@@ -18,6 +19,8 @@ struct Sequence {
     std::vector<std::int32_t> tokens;  // the prompt, then the answer
     int n_prompt = 0;
     int answer_idx = 0;  // whose it is
+    // Rows from here on are computed, even if they are cached, since their logits are wanted.
+    int first_wanted_row = std::numeric_limits<int>::max();
 
     // The scheduler's.
     State state = State::waiting;

@@ -63,4 +63,9 @@ TokenLogprob TokenDrawer::logprob_of(std::int32_t id, int n_top) {
     return logprob;
 }
 
+TokenLogprob TokenDrawer::score(std::span<const float> logits, std::int32_t id, int n_top) {
+    sampler_.look_at(logits);
+    return logprob_of(id, n_top);
+}
+
 }  // namespace baltoro

@@ -42,6 +42,9 @@ class TokenDrawer {
     // Of the token just drawn, with the `n_top` likeliest ones.
     TokenLogprob logprob_of(std::int32_t id, int n_top);
 
+    // Of a token of the prompt, under the logits [vocab_size] of the token before it.
+    TokenLogprob score(std::span<const float> logits, std::int32_t id, int n_top);
+
   private:
     // Of a place, if it has one.
     GrammarState* grammar_at(const TokenPlace& place);

@@ -130,10 +130,14 @@ void Sampler::accept(std::int32_t id) noexcept {
     if (has_penalties_) seen_.note_in_answer(id);
 }
 
-std::int32_t Sampler::draw(std::span<const float> logits, const TokenMask* allowed) {
+void Sampler::look_at(std::span<const float> logits) noexcept {
     check(logits.size() == vocab_size_, "there is one logit per token");
     last_logits_ = logits;
     has_log_total_ = false;
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits, const TokenMask* allowed) {
+    look_at(logits);
     if (allowed != nullptr || has_penalties_ || !options_.logit_bias.empty())
         logits = change(logits, allowed);
     const float largest = largest_of(logits);

@@ -39,6 +39,9 @@ class Sampler {
     // returned, and token 0 if none is allowed.
     std::int32_t draw(std::span<const float> logits, const TokenMask* allowed = nullptr);
 
+    // Log-probabilities are those under these logits from now on, as if a token had been drawn.
+    void look_at(std::span<const float> logits) noexcept;
+
     // Log-probabilities under the logits of the last draw as the model gave them: before penalties,
     // bias, mask and temperature, as OpenAI-compatible servers report them. -inf for NaN.
     // Preconditions: a token was drawn since construction and its logits are still in place.
@@ -85,7 +88,7 @@ class Sampler {
     std::vector<float> changed_;
     SeenTokens seen_;
     bool has_penalties_ = false;
-    std::span<const float> last_logits_;  // of the last draw; the caller's, see logprob_of
+    std::span<const float> last_logits_;  // of the last draw or look; the caller's
     bool has_log_total_ = false;          // of last_logits_: most draws are not asked for it
     float largest_ = 0.0f;
     double log_total_ = 0.0;  // log of the sum of e^(logit - largest)

@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
+#include <cmath>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -9,6 +11,26 @@
 
 using namespace baltoro;
 using namespace baltoro::testing;
+
+namespace {
+
+// Of the prompt's tokens from the second one on; the first has none.
+std::vector<float> scores_of(const Reader& reader) {
+    REQUIRE(!reader.prompt_logprobs.empty());
+    CHECK(std::isnan(reader.prompt_logprobs[0].logprob));
+    std::vector<float> scores;
+    for (std::size_t i = 1; i < reader.prompt_logprobs.size(); i++)
+        scores.push_back(reader.prompt_logprobs[i].logprob);
+    return scores;
+}
+
+Request scored_request(int n_prompt, int first, int max_tokens) {
+    Request request = request_of(n_prompt, first, max_tokens);
+    request.scores_prompt = true;
+    return request;
+}
+
+}  // namespace
 
 TEST_CASE("an answer has the same tokens and logprobs alone, batched, cold and warm") {
     Served alone(parallel(1));
@@ -56,6 +78,87 @@ TEST_CASE("forced tokens come first and count as the answer's") {
     const auto reader = served.answer(std::move(request));
     CHECK(reader->end.usage.completion_tokens == 8);
     CHECK(reader->ids.size() == 5);  // drawn
+}
+
+TEST_CASE("a prompt's tokens have the log-probabilities with which they were drawn") {
+    Served served(parallel(1));
+    const auto drawn = served.answer(request_of(30, 3, 100));
+    Request again = scored_request(30, 3, 1);
+    again.prompt.insert(again.prompt.end(), drawn->ids.begin(), drawn->ids.end());
+    const std::vector<std::int32_t> prompt = again.prompt;
+    const auto scored = served.answer(std::move(again));
+    REQUIRE(scored->prompt_logprobs.size() == prompt.size());
+    for (std::size_t i = 0; i < prompt.size(); i++)
+        CHECK(scored->prompt_logprobs[i].id == prompt[i]);
+    const std::vector<float> scores = scores_of(*scored);
+    CHECK(std::vector(scores.begin() + 29, scores.end()) == drawn->logprobs);
+    CHECK(scored->logprobs.size() == 1);
+}
+
+TEST_CASE("a prompt's log-probabilities are the same cold, warm and beside others") {
+    Served served(parallel(3));
+    const auto cold = served.answer(scored_request(700, 4, 5));
+    const std::vector<float> expected = scores_of(*cold);
+    CHECK(expected.size() == 699);
+    const auto warm = served.answer(scored_request(700, 4, 5));
+    CHECK(warm->end.usage.cached_tokens == 0);
+    CHECK(scores_of(*warm) == expected);
+    CHECK(warm->ids == cold->ids);
+    CHECK(served.answer(request_of(700, 4, 1))->end.usage.cached_tokens == 640);
+
+    const auto neighbour = served.submit(request_of(100, 5, 200));
+    const auto first = served.submit(scored_request(700, 4, 5));
+    const auto second = served.submit(scored_request(300, 6, 5));
+    first->read();
+    second->read();
+    neighbour->read();
+    CHECK(scores_of(*first) == expected);
+    CHECK(first->ids == cold->ids);
+    CHECK(scores_of(*second) == scores_of(*served.answer(scored_request(300, 6, 5))));
+    CHECK(neighbour->ids == served.answer(request_of(100, 5, 200))->ids);
+}
+
+TEST_CASE("a request of its prompt only ends with the prompt") {
+    Served served(parallel(1));
+    for (const int n_prompt : {1, 2, 150, 300}) {
+        CAPTURE(n_prompt);
+        Request request = scored_request(n_prompt, 4, 0);
+        request.prompt_only = true;
+        request.n_top_logprobs = 3;
+        const auto reader = served.answer(std::move(request));
+        CHECK(reader->end.reason == FinishReason::length);
+        CHECK(reader->end.usage.prompt_tokens == n_prompt);
+        CHECK(reader->end.usage.completion_tokens == 0);
+        CHECK(reader->ids.empty());
+        CHECK(reader->prompt_logprobs.size() == static_cast<std::size_t>(n_prompt));
+        CHECK(reader->prompt_logprobs[0].top.empty());
+        if (n_prompt > 1) CHECK(reader->prompt_logprobs.back().top.size() == 3);
+        CHECK(scores_of(*reader) == scores_of(*served.answer(scored_request(n_prompt, 4, 1))));
+    }
+    Request unscored = request_of(200, 4, 0);
+    unscored.prompt_only = true;
+    const auto reader = served.answer(std::move(unscored));
+    CHECK(reader->end.reason == FinishReason::length);
+    CHECK(reader->ids.empty());
+    CHECK(reader->prompt_logprobs.empty());
+}
+
+TEST_CASE("a stop has a log-probability where the prompt's are asked for") {
+    Served served(parallel(1), kernels::IsaLevel::scalar);
+    for (const bool scores_prompt : {false, true}) {
+        CAPTURE(scores_prompt);
+        Request request = request_of(10, 1, 8);
+        request.ignore_eos = false;
+        request.sampling.logit_bias = {{kStopId, 100.0f}};
+        request.scores_prompt = scores_prompt;
+        const auto reader = served.answer(std::move(request));
+        CHECK(reader->end.reason == FinishReason::stop);
+        CHECK(reader->end.usage.completion_tokens == 0);
+        if (scores_prompt)
+            CHECK(reader->ids == std::vector<std::int32_t>{kStopId});
+        else
+            CHECK(reader->ids.empty());
+    }
 }
 
 TEST_CASE("a full queue and requests that cannot be run are refused") {

@@ -247,6 +247,19 @@ TEST_CASE("an equal prompt that runs beside takes over what is computed already"
     check_as_alone(second);
 }
 
+TEST_CASE("rows whose logits are wanted are computed although they are cached") {
+    for (const int first_wanted : {0, 63, 64, 200}) {
+        Simulation simulation(20, {1, 64, 640});
+        simulation.submit(prompt_of(300), 1);
+        simulation.run();
+        Answer& scored = simulation.submit(prompt_of(300), 1);
+        scored.sequence.first_wanted_row = first_wanted;
+        simulation.run();
+        CHECK_MESSAGE(scored.sequence.n_cached == first_wanted / 64 * 64, first_wanted);
+        check_as_alone(scored);
+    }
+}
+
 TEST_CASE("an aborted prefill's complete pages stay cached") {
     Simulation simulation(40, {1, 64, 640});
     Answer& aborted = simulation.submit(prompt_of(600), 3);

@@ -67,6 +67,8 @@ void Reader::read(std::size_t n_tokens) {
             ids.push_back(token.id);
             logprobs.push_back(token.logprob);
         }
+        prompt_logprobs.insert(prompt_logprobs.end(), end.prompt_logprobs.begin(),
+                               end.prompt_logprobs.end());
         parts.insert(parts.end(), end.parts.begin(), end.parts.end());
     }
 }

@@ -41,6 +41,7 @@ class Reader {
 
     std::vector<std::int32_t> ids;
     std::vector<float> logprobs;
+    std::vector<TokenLogprob> prompt_logprobs;
     std::vector<AnswerPart> parts;
     AnswerEvents end;
 
