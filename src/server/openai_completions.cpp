@@ -83,14 +83,13 @@ ApiRequest parse_completions_request(std::string_view text, const ApiLimits& lim
     const Json tree = require_body(text);
     const Fields body(tree);
     ApiRequest request;
-    read_openai_options(body, limits, request);
+    request.echo = body.boolean("echo").value_or(false);
+    read_openai_options(body, limits, request, request.echo ? 0 : 1);
     if (request.request.max_tokens == 0) request.request.max_tokens = kDefaultMaxTokens;
     read_prompt(body, limits, request);
     check_fan_out(body, request);
-    request.echo = body.boolean("echo").value_or(false);
     request.request.n_top_logprobs = static_cast<int>(body.integer("logprobs", 0, 5).value_or(-1));
-    if (request.echo && request.request.n_top_logprobs >= 0)
-        refuse("echo", "echo cannot be combined with logprobs: prompts have none");
+    request.request.scores_prompt = request.echo && request.request.n_top_logprobs >= 0;
     if (const std::string* suffix = body.string("suffix"); suffix != nullptr && !suffix->empty())
         refuse("suffix", "suffix is not supported: this model does not fill in");
     request.request.kind = AnswerKind::text;

@@ -34,19 +34,23 @@ CompletionsWriter::CompletionsWriter(const ApiRequest& request,
       is_stream_(request.stream),
       include_usage_(request.include_usage),
       has_logprobs_(request.request.n_top_logprobs >= 0),
+      scores_prompt_(request.request.scores_prompt),
       n_per_prompt_(request.n) {
     const std::size_t n_prompts = std::max(request.texts.size(), request.tokens.size());
     const auto n_choices = static_cast<std::size_t>(request.n);
     choices_.resize(n_prompts * n_choices);
     usages_.resize(choices_.size());
-    for (std::size_t i = 0; request.echo && i < choices_.size(); i++)
+    for (std::size_t i = 0; request.echo && i < choices_.size(); i++) {
         choices_[i].text = prompt_text(request, i / n_choices, tokenizer);
+        choices_[i].owes_prompt = scores_prompt_;
+    }
 }
 
 std::string CompletionsWriter::open() {
     std::string text;
     for (std::size_t i = 0; i < choices_.size(); i++) {
-        if (!choices_[i].text.empty()) text += send(static_cast<int>(i), choices_[i].text);
+        if (!choices_[i].text.empty() && !choices_[i].owes_prompt)
+            text += send(static_cast<int>(i), choices_[i].text);
     }
     return text;
 }
@@ -60,9 +64,9 @@ std::string CompletionsWriter::add(int choice_idx, AnswerEvents events) {
     n_prefilled_ = std::max(n_prefilled_, events.prefilled_tokens);
     const auto i = static_cast<std::size_t>(choice_idx);
     Choice& choice = choices_.at(i);
-    if (has_logprobs_)
-        std::move(events.logprobs.begin(), events.logprobs.end(),
-                  std::back_inserter(choice.logprobs));
+    for (std::vector<TokenLogprob>* logprobs : {&events.prompt_logprobs, &events.logprobs})
+        if (has_logprobs_)
+            std::move(logprobs->begin(), logprobs->end(), std::back_inserter(choice.logprobs));
     std::string text;
     for (const AnswerPart& part : events.parts) {
         if (part.kind == AnswerPart::Kind::content) text += part.text;
@@ -72,7 +76,8 @@ std::string CompletionsWriter::add(int choice_idx, AnswerEvents events) {
         choice.finish_reason = events.reason == FinishReason::stop ? "stop" : "length";
         usages_[i] = events.usage;
     }
-    return text.empty() && !events.is_finished ? std::string() : send(choice_idx, text);
+    if (text.empty() && !events.is_finished) return {};
+    return send(choice_idx, std::exchange(choice.owes_prompt, false) ? choice.text : text);
 }
 
 std::string CompletionsWriter::send(int choice_idx, const std::string& text) {

@@ -33,6 +33,7 @@ class CompletionsWriter {
         std::string text;
         std::vector<TokenLogprob> logprobs;  // streaming: those that wait for a chunk
         std::size_t logprob_offset = 0;      // of the first of them
+        bool owes_prompt = false;            // streaming: it goes with its log-probabilities
         const char* finish_reason = nullptr;
     };
 
@@ -44,6 +45,7 @@ class CompletionsWriter {
     bool is_stream_;
     bool include_usage_;
     bool has_logprobs_;
+    bool scores_prompt_;
     int n_per_prompt_;
     int n_prefilled_ = 0;
     bool has_failed_ = false;

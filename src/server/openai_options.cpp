@@ -29,12 +29,14 @@ std::int64_t most_tokens(const ApiLimits& limits) {
     return limits.context_size > 0 ? limits.context_size : kMaxInt32;
 }
 
-void read_lengths(const Fields& body, const ApiLimits& limits, Request& request) {
+void read_lengths(const Fields& body, const ApiLimits& limits, int fewest, Request& request) {
     const std::int64_t most = most_tokens(limits);
-    const std::optional<int> old_limit = read_token_limit(body, "max_tokens", limits);
-    const std::optional<int> limit = read_token_limit(body, "max_completion_tokens", limits);
+    const std::optional<int> old_limit = read_token_limit(body, "max_tokens", limits, fewest);
+    const std::optional<int> limit =
+        read_token_limit(body, "max_completion_tokens", limits, fewest);
     request.max_tokens =
         limit && old_limit ? std::min(*limit, *old_limit) : limit.value_or(old_limit.value_or(0));
+    request.prompt_only = (limit || old_limit) && request.max_tokens == 0;
     const std::int64_t min_tokens = body.integer("min_tokens", 0, kMaxInt64).value_or(0);
     request.min_tokens = static_cast<int>(std::min(min_tokens, most));
     request.ignore_eos = body.boolean("ignore_eos").value_or(false);
@@ -119,8 +121,9 @@ void read_stop_texts(const Fields& body, std::string_view key, Request& request)
 
 std::optional<int> read_token_limit(const Fields& body,
                                     std::string_view key,
-                                    const ApiLimits& limits) {
-    const std::optional<std::int64_t> wanted = body.integer(key, 1, kMaxInt64);
+                                    const ApiLimits& limits,
+                                    int fewest) {
+    const std::optional<std::int64_t> wanted = body.integer(key, fewest, kMaxInt64);
     if (!wanted) return std::nullopt;
     return static_cast<int>(std::min(*wanted, most_tokens(limits)));
 }
@@ -130,10 +133,13 @@ std::uint64_t random_seed() {
     return std::uint64_t{entropy()} << 32 | entropy();
 }
 
-void read_openai_options(const Fields& body, const ApiLimits& limits, ApiRequest& request) {
+void read_openai_options(const Fields& body,
+                         const ApiLimits& limits,
+                         ApiRequest& request,
+                         int fewest_tokens) {
     read_model(body, limits, request);
     read_stream(body, request);
-    read_lengths(body, limits, request.request);
+    read_lengths(body, limits, fewest_tokens, request.request);
     read_stop_texts(body, "stop", request.request);
     read_sampling(body, limits, request.request.sampling);
     request.n = static_cast<int>(body.integer("n", 1, kMaxChoices).value_or(1));

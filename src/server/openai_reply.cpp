@@ -1,6 +1,7 @@
 #include "server/openai_reply.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -140,13 +141,15 @@ Json completion_logprobs(const Tokenizer& tokenizer,
     Json tops = Json::array();
     for (const TokenLogprob& token : tokens) {
         const std::string text(bytes_of(tokenizer, token.id));
-        // The drawn token is always among them, as in OpenAI's API.
-        Json top = {{text, printable_logprob(token.logprob)}};
+        const bool has_none = std::isnan(token.logprob);
+        // The token itself is always among them, as in OpenAI's API.
+        Json top = nullptr;
+        if (!has_none) top = {{text, printable_logprob(token.logprob)}};
         for (const auto& [id, logprob] : token.top)
             top.emplace(std::string(bytes_of(tokenizer, id)), printable_logprob(logprob));
         offsets.push_back(offset);
         offset += n_code_points(text);
-        logprobs.push_back(printable_logprob(token.logprob));
+        logprobs.push_back(has_none ? Json(nullptr) : Json(printable_logprob(token.logprob)));
         texts.push_back(text);
         tops.push_back(std::move(top));
     }

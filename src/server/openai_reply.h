@@ -54,7 +54,8 @@ std::string_view bytes_of(const Tokenizer& tokenizer, std::int32_t id) noexcept;
 // Chat: {"content": [{token, logprob, bytes, top_logprobs}], "refusal": null}.
 Json chat_logprobs(const Tokenizer& tokenizer, const std::vector<TokenLogprob>& tokens);
 
-// Completions: {text_offset, token_logprobs, tokens, top_logprobs}. `offset` is the place of the
+// Completions: {text_offset, token_logprobs, tokens, top_logprobs}; null for a token whose
+// log-probability is NaN, which has none. `offset` is the place of the
 // first token in the text, in code points, and becomes that of the one after the last.
 Json completion_logprobs(const Tokenizer& tokenizer,
                          const std::vector<TokenLogprob>& tokens,

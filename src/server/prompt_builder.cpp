@@ -49,6 +49,18 @@ void check_length(const ServedModel& model, const std::vector<std::int32_t>& pro
     if (prompt.empty()) refuse("prompt", "prompt is empty");
 }
 
+// Figures of every token are held until the reply is written, with what JSON adds to them.
+void check_scored(const ApiRequest& api, const std::vector<std::vector<std::int32_t>>& prompts) {
+    if (!api.request.scores_prompt) return;
+    std::size_t n_tokens = 0;
+    for (const std::vector<std::int32_t>& prompt : prompts)
+        n_tokens += prompt.size() * static_cast<std::size_t>(api.n);
+    if (n_tokens > kMaxScoredTokens)
+        refuse("logprobs", fmt::format("logprobs with echo are for prompts of at most {} tokens "
+                                       "together",
+                                       kMaxScoredTokens));
+}
+
 // The parts of an answer's form that depend on the model's template.
 void set_format(const ServedModel& model, ApiRequest& api) {
     Request& request = api.request;
@@ -135,8 +147,10 @@ std::vector<Request> build_requests(const ServedModel& model, ApiRequest& api) {
     set_format(model, api);
     set_grammar(model, api);
     set_strict_tools(model, api);
+    std::vector<std::vector<std::int32_t>> prompts = build_prompts(model, api);
+    check_scored(api, prompts);
     std::vector<Request> requests;
-    for (std::vector<std::int32_t>& prompt : build_prompts(model, api)) {
+    for (std::vector<std::int32_t>& prompt : prompts) {
         check_length(model, prompt);
         for (int k = 0; k < api.n; k++) {
             Request request = api.request;

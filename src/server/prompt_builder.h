@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +22,10 @@ class PromptTooLong : public RequestError {
     int context_size_;
     int prompt_tokens_;
 };
+
+// Most tokens of a request's prompts, once per choice, whose log-probabilities can be asked for: as
+// a tree of JSON values they take up to 1 KB each.
+inline constexpr std::size_t kMaxScoredTokens = std::size_t{1} << 17;
 
 // The chat template's pieces of a request whose input is messages, with the tool calls' ids in
 // the model's own form. Throws RequestError for messages that the template cannot render.

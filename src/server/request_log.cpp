@@ -71,7 +71,7 @@ bool AnswerTally::add(std::size_t idx, const AnswerEvents& events) {
         usages_[idx] = events.usage;
     }
     return events.is_finished || !events.parts.empty() || !events.logprobs.empty() ||
-           events.prefilled_tokens > 0;
+           !events.prompt_logprobs.empty() || events.prefilled_tokens > 0;
 }
 
 AnswerUsage AnswerTally::usage() const {

@@ -89,7 +89,19 @@ TEST_CASE("completions have defaults and options of their own") {
     CHECK(refused(R"({"prompt": "a", "logprobs": 6})").param == "logprobs");
     CHECK(refused(R"({"prompt": "a", "logprobs": true})").param == "logprobs");
     CHECK(refused(R"({"prompt": "a", "suffix": "b"})").param == "suffix");
-    CHECK(refused(R"({"prompt": "a", "echo": true, "logprobs": 0})").param == "echo");
+}
+
+TEST_CASE("echo with logprobs asks for those of the prompt, and then no token need follow") {
+    CHECK(parsed(R"({"prompt": "a", "echo": true, "logprobs": 0})").request.scores_prompt);
+    CHECK(!parsed(R"({"prompt": "a", "echo": true})").request.scores_prompt);
+    CHECK(!parsed(R"({"prompt": "a", "logprobs": 1})").request.scores_prompt);
+    const ApiRequest scored =
+        parsed(R"({"prompt": "a", "echo": true, "logprobs": 1, "max_tokens": 0})");
+    CHECK(scored.request.prompt_only);
+    CHECK(!parsed(R"({"prompt": "a", "echo": true, "logprobs": 1})").request.prompt_only);
+    CHECK(parsed(R"({"prompt": "a", "echo": true, "logprobs": 1})").request.max_tokens == 16);
+    CHECK(refused(R"({"prompt": "a", "logprobs": 1, "max_tokens": 0})").param == "max_tokens");
+    CHECK(refused(R"({"prompt": "a", "echo": true, "max_tokens": -1})").param == "max_tokens");
 }
 
 TEST_CASE("every field of completions survives every hostile value") {

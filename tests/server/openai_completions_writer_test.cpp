@@ -1,5 +1,6 @@
 #include "server/openai_completions_writer.h"
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -150,6 +151,55 @@ TEST_CASE("a whole completion has the logprobs of all tokens") {
     const Json logprobs = reply_of(writer).at("choices")[0].at("logprobs");
     CHECK(logprobs.at("text_offset") == Json::parse("[0, 1]"));
     CHECK(logprobs.at("tokens") == Json::parse(R"(["a", "a"])"));
+}
+
+TEST_CASE("a prompt's tokens have null, then log-probabilities, and the answer's follow") {
+    constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+    ApiRequest request = text_request(true);
+    request.echo = true;
+    request.request.n_top_logprobs = 1;
+    request.request.scores_prompt = true;
+    CompletionsWriter writer = writer_of(request);
+    CHECK(writer.open().empty());
+    AnswerEvents first;
+    first.prompt_logprobs = {{.id = 'H', .logprob = kNone, .top = {}}};
+    CHECK(writer.add(0, std::move(first)).empty());
+    AnswerEvents second;
+    second.prompt_logprobs = {{.id = 'i', .logprob = -2.0f, .top = {{'o', -1.0f}}}};
+    CHECK(writer.add(0, std::move(second)).empty());
+    AnswerEvents third = text_events("!");
+    third.logprobs = {{.id = '!', .logprob = -0.5f, .top = {{'!', -0.5f}}}};
+    const Json choice = chunks_of(writer.add(0, std::move(third))).at(0).at("choices")[0];
+    CHECK(choice.at("text") == "Hi!");
+    const Json expected = Json::parse(R"({"text_offset": [0, 1, 2],
+        "token_logprobs": [null, -2.0, -0.5], "tokens": ["H", "i", "!"],
+        "top_logprobs": [null, {"i": -2.0, "o": -1.0}, {"!": -0.5}]})");
+    CHECK(choice.at("logprobs") == expected);
+    const Json last = chunks_of(writer.add(0, finished())).at(0).at("choices")[0];
+    CHECK(last.at("text") == "");
+    CHECK(last.at("logprobs").is_null());
+}
+
+TEST_CASE("a completion of its prompt only is the prompt with its log-probabilities") {
+    for (const bool is_stream : {false, true}) {
+        CAPTURE(is_stream);
+        ApiRequest request = text_request(is_stream);
+        request.echo = true;
+        request.request.n_top_logprobs = 0;
+        request.request.scores_prompt = true;
+        request.request.prompt_only = true;
+        CompletionsWriter writer = writer_of(request);
+        (void)writer.open();
+        AnswerEvents events = finished(FinishReason::length);
+        events.prompt_logprobs = {
+            {.id = 'H', .logprob = std::numeric_limits<float>::quiet_NaN(), .top = {}},
+            {.id = 'i', .logprob = -2.0f, .top = {}}};
+        const std::string sent = writer.add(0, std::move(events));
+        const Json choice = (is_stream ? chunks_of(sent).at(0) : reply_of(writer)).at("choices")[0];
+        CHECK(choice.at("text") == "Hi");
+        CHECK(choice.at("finish_reason") == "length");
+        CHECK(choice.at("logprobs").at("token_logprobs") == Json::parse("[null, -2.0]"));
+    }
 }
 
 TEST_CASE("a failed completion is an error event and the end") {

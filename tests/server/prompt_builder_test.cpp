@@ -129,3 +129,20 @@ TEST_CASE("a strict tool whose schema cannot be followed is refused") {
     CHECK(error.param == "tools");
     CHECK(error.message.find("not") != std::string::npos);
 }
+
+TEST_CASE("prompts whose log-probabilities are asked for are bounded together") {
+    Server server;
+    ServedModel model{server.engine, server.tokenizer, server.vocabulary, ChatFormat::k2_instruct,
+                      chat_limits()};
+    model.limits.context_size = 1 << 20;
+    ApiRequest api;
+    api.input = ApiRequest::Input::tokens;
+    api.tokens = {std::vector<std::int32_t>(kMaxScoredTokens / 2, 'x'),
+                  std::vector<std::int32_t>(kMaxScoredTokens / 2, 'y')};
+    api.request.scores_prompt = true;
+    CHECK(build_requests(model, api).size() == 2);
+    api.tokens[0].push_back('x');
+    CHECK(refusal_of([&] { return build_requests(model, api); }).param == "logprobs");
+    api.request.scores_prompt = false;
+    CHECK(build_requests(model, api).size() == 2);
+}

@@ -110,6 +110,32 @@ class Serve(unittest.TestCase):
         self.assertNotIn("tool_calls", none["choices"][0]["message"])
         self.assertNotIn("<|", content(none) or "")
 
+    def test_prompts_are_scored_as_evaluation_harnesses_ask_for_it(self):
+        """lm-evaluation-harness' local-completions: ids of several prompts, the last token_logprob is the answer's."""
+        prompts = [self.server.post("/tokenize", {"content": text})[1]["tokens"]
+                   for text in ("score this", "and this, which is longer, " + "too " * 60)]
+        body = {"model": "any", "temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True}
+        status, reply = self.server.post("/v1/completions", {**body, "prompt": prompts})
+        self.assertEqual(status, 200)
+        for ids, choice in zip(prompts, reply["choices"]):
+            figures = choice["logprobs"]
+            for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+                self.assertEqual(len(figures[name]), len(ids) + 1, name)
+            self.assertEqual((figures["token_logprobs"][0], figures["top_logprobs"][0]), (None, None))
+            for token, logprob, top, offset in list(zip(*(figures[name] for name in (
+                    "tokens", "token_logprobs", "top_logprobs", "text_offset"))))[1:-1]:
+                self.assertEqual(top[token], logprob)
+                self.assertTrue(choice["text"][offset:].startswith(token))
+        # What was drawn has the same figures when it is part of a prompt.
+        drawn = self.server.post("/v1/completions", {**body, "prompt": prompts[0], "max_tokens": 40, "temperature": 1,
+                                                     "ignore_eos": True})[1]["choices"][0]
+        scored = self.server.post("/v1/completions", {**body, "prompt": drawn["text"], "max_tokens": 0})[1]
+        figures = scored["choices"][0]["logprobs"]
+        self.assertEqual(scored["choices"][0]["text"], drawn["text"])
+        self.assertEqual(scored["usage"]["completion_tokens"], 0)
+        if figures["tokens"] == drawn["logprobs"]["tokens"]:  # random text may be cut into other tokens
+            self.assertEqual(figures["token_logprobs"], drawn["logprobs"]["token_logprobs"])
+
     # --- determinism
 
     def test_64_streams_at_once_get_the_tokens_of_one_alone(self):
