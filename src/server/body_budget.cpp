@@ -1,5 +1,7 @@
 #include "server/body_budget.h"
 
+#include <limits>
+
 namespace baltoro::server {
 
 bool BodyBudget::take(std::size_t n) noexcept {
@@ -25,8 +27,9 @@ bool BodyShare::grow_to(std::size_t n_bytes) noexcept {
     return true;
 }
 
-bool BodyShare::may_grow_to(std::size_t n_bytes) const noexcept {
-    return n_bytes <= n_bytes_ || budget_ == nullptr || n_bytes - n_bytes_ <= budget_->n_left();
+std::size_t BodyShare::n_most() const noexcept {
+    if (budget_ == nullptr) return std::numeric_limits<std::size_t>::max();
+    return n_bytes_ + budget_->n_left();
 }
 
 void BodyShare::release() noexcept {

@@ -38,7 +38,9 @@ class BodyShare {
     // share of no budget is never refused.
     bool grow_to(std::size_t n_bytes) noexcept;
     // Whether grow_to() would succeed if nobody else took or gave back anything until then.
-    bool may_grow_to(std::size_t n_bytes) const noexcept;
+    bool may_grow_to(std::size_t n_bytes) const noexcept { return n_bytes <= n_most(); }
+    // To what it would.
+    std::size_t n_most() const noexcept;
     void release() noexcept;
 
   private:

@@ -159,12 +159,13 @@ RequestReader::Step RequestReader::decode_body() {
 }
 
 // Bytes to reserve when the body gets that long. A client that promises a lot and sends little
-// keeps nobody out: at most four times what has come.
+// keeps nobody out: at most four times what has come. Nor is a body in chunks, whose size nobody
+// knows, refused for want of memory that it may not need.
 std::size_t RequestReader::body_room(std::size_t needed) const {
-    // Twice, as std::string::reserve() would make of less.
     const std::size_t room = std::max(needed, 2 * request_.body.capacity());
     const std::size_t announced = parser_.content_length().value_or(0);
-    return announced > room && announced <= 2 * room ? announced : room;
+    const std::size_t wanted = announced > room && announced <= 2 * room ? announced : room;
+    return std::clamp(request_.body_share.n_most(), needed, wanted);
 }
 
 RequestReader::Step RequestReader::append_to_body(std::string_view piece) {
@@ -173,7 +174,10 @@ RequestReader::Step RequestReader::append_to_body(std::string_view piece) {
     if (needed > body.capacity()) {
         const std::size_t room = body_room(needed);
         if (!request_.body_share.grow_to(room)) return refuse_for_lack_of_memory();
-        body.reserve(room);
+        std::string larger;
+        larger.reserve(room);  // of the body itself it would make twice as much as there is
+        larger.append(body);
+        body.swap(larger);
     }
     body.append(piece);
     return Step::done;

@@ -98,17 +98,25 @@ TEST_CASE("a body for which no memory is left is refused before it is sent") {
     CHECK(server.n_calls == 1);
 }
 
-TEST_CASE("bodies in chunks count as they come") {
+TEST_CASE("a body in chunks takes all the memory that is left, and no more") {
     TestServer server(with_body_memory(100'000));
-    TestClient client(server.port());
-    client.send(
-        "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n");
+    TestClient holder(server.port());
+    holder.send(post("/silent", std::string(50'000, 'b')));
+    REQUIRE(eventually([&] { return server.n_running == 1; }));
     const std::string piece = "2710\r\n" + std::string(10'000, 'c') + "\r\n";
-    for (int i = 0; i < 10; ++i)
-        client.send(piece);
-    CHECK(status_of(client.read_all()) == 503);
-    CHECK(eventually([&] { return server.server().n_body_bytes() == 0; }));
+    for (const int n_pieces : {5, 6}) {
+        CAPTURE(n_pieces);
+        TestClient client(server.port());
+        client.send(
+            "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n");
+        for (int i = 0; i < n_pieces; ++i)
+            client.send(piece);
+        if (n_pieces == 5) client.send("0\r\n\r\n");
+        const std::string reply = n_pieces == 5 ? client.read_reply() : client.read_all();
+        CHECK(status_of(reply) == (n_pieces == 5 ? 200 : 503));
+        CHECK(eventually([&] { return server.server().n_body_bytes() == 50'000; }));
+    }
 }
 
 TEST_CASE("a body larger than the memory for all can never be accepted") {
