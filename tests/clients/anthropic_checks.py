@@ -50,6 +50,18 @@ class Messages(unittest.TestCase):
         self.assertEqual(len({b.id for b in final.content}), 2)
         self.assertTrue(any(e.type == "input_json" for e in events))
 
+    def test_arguments_come_while_they_are_written(self):
+        with self.client.messages.stream(**self.beginning, messages=said("weather, letter by letter"), tools=[CLAUDE_TOOL]) as stream:
+            pieces = [event.partial_json for event in stream if event.type == "input_json"]
+            final = stream.get_final_message()
+        self.assertGreater(len(pieces), 3, pieces)
+        self.assertEqual(final.content[0].input, {"city": "Paris, which is in France"})
+
+    def test_half_a_value_is_none(self):
+        with self.client.messages.stream(**self.beginning, messages=said("weather with a mistake"), tools=[CLAUDE_TOOL]) as stream:
+            final = stream.get_final_message()
+        self.assertEqual((final.content[0].input, final.stop_reason), ({"city": "Paris"}, "tool_use"))
+
     def test_tool_choices(self):
         for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
             reply = self.create("weather in Paris", tools=[CLAUDE_TOOL], tool_choice=choice)
@@ -85,6 +97,8 @@ class Messages(unittest.TestCase):
         self.assertEqual([b.type for b in reply.content], ["thinking", "text"])
         self.assertEqual((reply.content[0].thinking, reply.content[1].text), ("They ask about Paris.", "Paris it is."))
         self.assertTrue(reply.content[0].signature)
+        reply = client.messages.create(**self.beginning, messages=said("think about Paris"))
+        self.assertEqual([(b.type, b.text) for b in reply.content], [("text", "Paris it is.")])
         again = [*said("think about Paris"), {"role": "assistant", "content": reply.content}, *said("capital of France")]
         self.assertEqual(client.messages.create(**self.beginning, messages=again).content[-1].text, FRANCE)
 

@@ -172,6 +172,16 @@ check('anthropic tool loop', async () => {
         {role: 'user', content: [{type: 'tool_result', tool_use_id: first.content[1].id, content: '18 degrees'}]});
     assert.equal((await anthropic.messages.create({...ask, messages})).content[0].text, SUNNY);
 });
+check('anthropic tool arguments while they are written', async () => {
+    const ask = {model: MODEL, max_tokens: 300, tools: [CLAUDE_TOOL]};
+    const pieces = [];
+    const stream = anthropic.messages.stream({...ask, messages: said('weather, letter by letter')});
+    stream.on('inputJson', (piece) => pieces.push(piece));
+    assert.deepEqual((await stream.finalMessage()).content[0].input, {city: 'Paris, which is in France'});
+    assert.ok(pieces.length > 3, pieces.join('|'));
+    const broken = await anthropic.messages.stream({...ask, messages: said('weather with a mistake')}).finalMessage();
+    assert.deepEqual([broken.content[0].input, broken.stop_reason], [{city: 'Paris'}, 'tool_use']);
+});
 check('anthropic thinking', async () => {
     const client = new Anthropic({baseURL: THINKING, apiKey: 'x'});
     const reply = await client.messages.stream({model: MODEL, max_tokens: 2000, messages: said('think about Paris'),
