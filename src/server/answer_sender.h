@@ -90,10 +90,13 @@ boost::asio::awaitable<void> stream_answers(ResponseWriter& response,
     constexpr std::chrono::seconds kHeartbeat{5};
     co_await response.write(writer.open());
     Clock::time_point last_sent = Clock::now();
+    Clock::time_point last_content = last_sent;  // not all that is written is shown
     while (!tally.is_done()) {
         std::string text = collect(answers, writer, tally);
+        if (!text.empty()) last_content = Clock::now();
         if (text.empty() && !tally.is_done() && Clock::now() >= last_sent + kHeartbeat)
-            text = writer.heartbeat(tally.silent_s());
+            text = writer.heartbeat(
+                std::chrono::duration<double>(Clock::now() - last_content).count());
         if (!text.empty()) {
             co_await response.write(std::move(text));
             last_sent = Clock::now();

@@ -66,7 +66,8 @@ void read_tools(const Fields& body, ApiRequest& request) {
     tools.check_choice("tool_choice");
 }
 
-// Nobody who does not ask for thoughts gets any, from models whose template can do without.
+// Nobody who does not ask for thoughts gets any: templates that can do without have none written,
+// and of others MessagesWriter shows none.
 void read_thinking(const Fields& body, ApiRequest& request) {
     request.thinking = false;
     const std::optional<Fields> thinking = body.object("thinking");

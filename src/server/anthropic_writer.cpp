@@ -14,8 +14,9 @@ namespace {
 constexpr const char* kSignature = "YmFsdG9ybw==";
 
 // Claude Code gives up after 300 s without a content event, and pings are none for it. Two minutes
-// leave room for a stalled network and spare every shorter wait the sight of an empty thought. A
-// call that is being written may have an empty delta at any time.
+// leave room for a stalled network and spare every shorter wait the sight of an empty thought (of
+// an empty text, if thoughts are not asked for). A call that is being written may have an empty
+// delta at any time.
 constexpr double kSilenceBeforeThinking = 120.0;
 
 std::string to_event(const Json& data) {
@@ -62,7 +63,10 @@ Json usage_of(int prompt_tokens, const AnswerUsage& usage) {
 }  // namespace
 
 MessagesWriter::MessagesWriter(const ApiRequest& request, std::string message_id, int prompt_tokens)
-    : model_(request.model), message_id_(std::move(message_id)), prompt_tokens_(prompt_tokens) {}
+    : model_(request.model),
+      message_id_(std::move(message_id)),
+      prompt_tokens_(prompt_tokens),
+      shows_thinking_(request.thinking) {}
 
 std::string MessagesWriter::open() const {
     const Json message = {{"id", message_id_},        {"type", "message"},
@@ -96,7 +100,8 @@ std::string MessagesWriter::heartbeat(double silent_s) {
     std::string out = ping();
     const bool is_writing_call = is_block_open_ && blocks_.back().kind == Block::Kind::tool_use;
     if (silent_s < kSilenceBeforeThinking && !is_writing_call) return out;
-    if (!is_block_open_) open_block({.kind = Block::Kind::thinking, .is_waiting = true}, out);
+    const Block::Kind kind = shows_thinking_ ? Block::Kind::thinking : Block::Kind::text;
+    if (!is_block_open_) open_block({.kind = kind, .is_waiting = true}, out);
     send_delta(blocks_.back().kind, {}, out);
     return out;
 }
@@ -106,7 +111,10 @@ std::string MessagesWriter::close() {
     std::string out;
     close_block(out);
     // Clients read content[0].text without asking whether there is one.
-    if (std::all_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.is_waiting; })) {
+    const auto is_empty_thought = [](const Block& block) {
+        return block.is_waiting && block.kind == Block::Kind::thinking;
+    };
+    if (std::all_of(blocks_.begin(), blocks_.end(), is_empty_thought)) {
         open_block({}, out);
         close_block(out);
     }
@@ -153,6 +161,9 @@ void MessagesWriter::add_part(const AnswerPart& part, std::string& out) {
         case AnswerPart::Kind::content:
             return add_text(Block::Kind::text, part.text, out);
         case AnswerPart::Kind::reasoning:
+            // Anthropic's API has thoughts for those who ask for them. Others may not know the
+            // block, and read content[0].text.
+            if (!shows_thinking_) return;
             return add_text(Block::Kind::thinking, part.text, out);
         case AnswerPart::Kind::call_begin:
             return begin_call(part, out);

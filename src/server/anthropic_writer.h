@@ -49,6 +49,7 @@ class MessagesWriter {
     std::string model_;
     std::string message_id_;
     int prompt_tokens_;
+    bool shows_thinking_;
 
     std::vector<Block> blocks_;  // in the order of their indices; the last one may be open
     bool is_block_open_ = false;

@@ -58,11 +58,8 @@ bool AnswerTally::add(std::size_t idx, const AnswerEvents& events) {
         if (part.kind != AnswerPart::Kind::call_end) continue;
         (part.is_complete ? n_complete_calls_ : n_cut_calls_)++;
     }
-    if (!events.parts.empty()) {
-        last_part_ = Clock::now();
-        if (first_part_s_ == 0.0)
-            first_part_s_ = std::chrono::duration<double>(last_part_ - begin_).count();
-    }
+    if (!events.parts.empty() && first_part_s_ == 0.0)
+        first_part_s_ = std::chrono::duration<double>(Clock::now() - begin_).count();
     if (events.is_finished) {
         finished_[idx] = true;
         n_finished_++;
@@ -76,10 +73,6 @@ bool AnswerTally::add(std::size_t idx, const AnswerEvents& events) {
 
 AnswerUsage AnswerTally::usage() const {
     return total_usage(usages_, n_choices_);
-}
-
-double AnswerTally::silent_s() const noexcept {
-    return std::chrono::duration<double>(Clock::now() - last_part_).count();
 }
 
 std::string log_text(const RequestRecord& record, LogFormat format) {

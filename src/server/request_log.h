@@ -25,8 +25,6 @@ class AnswerTally {
 
     bool is_finished(std::size_t idx) const noexcept { return finished_[idx]; }
     bool is_done() const noexcept { return n_finished_ == finished_.size(); }
-    // Seconds since something visible was written.
-    double silent_s() const noexcept;
 
     // Of all answers: total_usage says how they add up.
     AnswerUsage usage() const;
@@ -39,7 +37,6 @@ class AnswerTally {
   private:
     using Clock = std::chrono::steady_clock;
     Clock::time_point begin_ = Clock::now();
-    Clock::time_point last_part_ = begin_;
     int n_choices_;
     std::vector<bool> finished_;
     std::vector<AnswerUsage> usages_;

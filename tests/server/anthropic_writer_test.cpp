@@ -263,6 +263,43 @@ TEST_CASE("heartbeats ping, and think aloud after two minutes of silence") {
     CHECK(Json::parse(messages.body()).at("content").size() == 1);
 }
 
+TEST_CASE("thoughts that are not asked for are not shown, and silence is an empty text") {
+    ApiRequest request;
+    request.thinking = false;
+    MessagesWriter messages(request, "msg_abc1", 100);
+    std::string sse = messages.open();
+    CHECK(messages.add(0, events_with({reasoning_part("Hm")})).empty());
+    const std::string waiting = messages.heartbeat(120.0);
+    CHECK(types_of(waiting) == Types{"ping", "content_block_start", "content_block_delta"});
+    CHECK(events_of(waiting)[2].at("delta") == Json({{"type", "text_delta"}, {"text", ""}}));
+    sse += waiting;
+    CHECK(messages.add(0, events_with({reasoning_part(" and hm")})).empty());
+    sse += messages.add(0, events_with({content_part("x")}));
+    sse += messages.add(0, finished(FinishReason::stop));
+    sse += messages.close();
+    const Json body = Json::parse(messages.body());
+    CHECK(body.at("content") == Json::parse(R"([{"type":"text","text":"x"}])"));
+    CHECK(replay(sse) == body);
+}
+
+TEST_CASE("an answer that ends in thoughts that are not shown has an empty text") {
+    for (const bool waits : {false, true}) {
+        CAPTURE(waits);
+        ApiRequest request;
+        request.thinking = false;
+        MessagesWriter messages(request, "msg_abc1", 100);
+        std::string sse = messages.open();
+        sse += messages.add(0, events_with({reasoning_part("Hm")}));
+        if (waits) sse += messages.heartbeat(120.0);
+        sse += messages.add(0, finished(FinishReason::length));
+        sse += messages.close();
+        const Json body = Json::parse(messages.body());
+        CHECK(body.at("content") == Json::parse(R"([{"type":"text","text":""}])"));
+        CHECK(body.at("stop_reason") == "max_tokens");
+        CHECK(replay(sse) == body);
+    }
+}
+
 TEST_CASE("a heartbeat's thinking block takes in the real thinking") {
     MessagesWriter messages = writer();
     messages.open();
