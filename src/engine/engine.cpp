@@ -13,6 +13,7 @@
 
 #include "engine/answer.h"
 #include "engine/engine_loop.h"
+#include "engine/held_pages.h"
 #include "engine/queue_room.h"
 
 namespace baltoro {
@@ -63,14 +64,17 @@ struct Engine::State {
           context_size(checked_context_size(model, engine_options)),
           loop(model, engine_options, context_size),
           published(loop.metrics()),
-          room(options.max_waiting, options.n_parallel, model.limits().n_pages) {}
+          room(options.max_waiting, options.n_parallel, model.limits().n_pages),
+          held_pages(model.limits().n_pages) {}
 
     void run();
     bool take_inbox(std::vector<std::unique_ptr<Answer>>& taken);
     void publish();
     int retry_after_s() const;
-    int n_pages_of(const Answer& answer) const noexcept {
-        return n_pages_to_admit(answer.sequence.n_prompt, context_size);
+    // That it needs and does not share. Called with the mutex held.
+    int n_pages_of(const Answer& answer) const {
+        return n_pages_to_admit(answer.sequence.n_prompt, context_size) -
+               held_pages.n_shared_by(answer.sequence);
     }
 
     const Tokenizer& tokenizer;
@@ -84,6 +88,7 @@ struct Engine::State {
     std::vector<std::unique_ptr<Answer>> inbox;
     EngineMetrics published;
     QueueRoom room;  // as of the last step, less what was submitted since
+    HeldPages held_pages;
     bool is_stopping = false;
 
     std::thread thread;
@@ -117,6 +122,7 @@ void Engine::State::publish() {
     const std::lock_guard lock(mutex);
     published = loop.metrics();
     const Scheduler& scheduler = loop.scheduler();
+    held_pages.update(scheduler.cache());
     room.reset(options.n_parallel - scheduler.n_running(), scheduler.cache().n_available(),
                scheduler.n_waiting());
     for (const std::unique_ptr<Answer>& answer : inbox)

@@ -10,9 +10,6 @@ namespace {
 
 using device::kPageTokens;
 
-// The hash before a sequence's first page.
-constexpr std::uint64_t kRootHash = 0x6a09e667f3bcc908ull;
-
 // The rest is for prefixes that may yet come again.
 int most_used_again(int n_pages) noexcept {
     return n_pages * 3 / 4;
@@ -72,12 +69,21 @@ std::int32_t PrefixCache::add(std::int32_t page, const PageContent& content) noe
     std::copy(content.tokens.begin(), content.tokens.end(), tokens_of(page).begin());
     if (content.parent != kNoPage) node(content.parent).n_children++;
     allocator_.retain(page);
+    version_++;
     return page;
+}
+
+void PrefixCache::list_held(std::vector<std::uint64_t>& hashes) const {
+    hashes.clear();
+    for (std::size_t i = 0; i < nodes_.size(); i++)
+        if (nodes_[i].is_cached && allocator_.n_holders(static_cast<std::int32_t>(i)) > 1)
+            hashes.push_back(nodes_[i].hash);
 }
 
 void PrefixCache::release(std::int32_t page) noexcept {
     allocator_.release(page);
     if (!node(page).is_cached || allocator_.n_holders(page) > 1) return;
+    version_++;
     append_waiting(page);
     if (used_again_.n <= most_used_again(allocator_.n_pages())) return;
     const std::int32_t pushed_out = used_again_.oldest;
@@ -115,6 +121,7 @@ std::int32_t PrefixCache::look_up(std::uint64_t hash, const PageContent& content
 
 void PrefixCache::hold(std::int32_t page) noexcept {
     if (allocator_.n_holders(page) == 1) remove_waiting(page);
+    version_++;
     node(page).is_used_again = true;
     allocator_.retain(page);
 }

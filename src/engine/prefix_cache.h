@@ -22,6 +22,9 @@ struct PageContent {
 using PageHash = std::uint64_t (*)(std::uint64_t parent_hash, const PageContent& content);
 std::uint64_t hash_page(std::uint64_t parent_hash, const PageContent& content) noexcept;
 
+// The hash before a sequence's first page.
+inline constexpr std::uint64_t kRootHash = 0x6a09e667f3bcc908ull;
+
 // Finds pages by what they hold, and decides which ones are given up when memory is needed. Cached
 // pages form trees; whoever holds a page holds the pages before it too. Pages that only the cache
 // holds wait in two lists, least recently used first: those that a second sequence has used, and
@@ -51,6 +54,11 @@ class PrefixCache {
 
     // The caller does not need the page any more. A sequence's pages are released last one first.
     void release(std::int32_t page) noexcept;
+
+    // The hashes of cached pages that somebody holds; with room for all pages nothing is allocated.
+    void list_held(std::vector<std::uint64_t>& hashes) const;
+    // Another one whenever list_held() may give something else; never 0.
+    std::uint64_t version() const noexcept { return version_; }
 
     int n_cached() const noexcept { return used_once_.n + used_again_.n; }  // that nobody uses
     int n_available() const noexcept { return allocator_.n_free() + n_cached(); }
@@ -92,6 +100,7 @@ class PrefixCache {
     std::vector<Node> nodes_;            // by page
     std::vector<std::int32_t> tokens_;   // [n_pages, kPageTokens]
     std::vector<std::int32_t> buckets_;  // first page of each; a power of two
+    std::uint64_t version_ = 1;
     WaitingList used_once_;
     WaitingList used_again_;
 };

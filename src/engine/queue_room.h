@@ -4,8 +4,9 @@ namespace baltoro {
 
 // Whether one answer more can be taken so that at most `max_waiting` wait: ones that find a slot
 // and pages in the next step do not. Follows the scheduler's order, in which nobody overtakes the
-// ones that wait. An answer whose prefix is cached may need fewer pages than it is counted with; it
-// is then taken to wait for one step. Answers that were preempted wait, too. The owner locks.
+// ones that wait. An answer counts with the pages that it does not share with running ones; cached
+// pages that nobody holds are free ones as well as its own. Answers that were preempted wait, too.
+// The owner locks.
 class QueueRoom {
   public:
     QueueRoom(int max_waiting, int n_slots, int n_pages) noexcept

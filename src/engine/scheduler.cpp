@@ -17,9 +17,16 @@ int n_pages_for(int n_tokens) {
 // What the first page of the sequence that is not shared holds when it is complete.
 PageContent next_page(const Sequence& sequence) noexcept {
     const int page_idx = sequence.n_shared_pages;
+    PageContent content = page_content(sequence, page_idx);
+    if (page_idx > 0) content.parent = sequence.pages[static_cast<std::size_t>(page_idx) - 1];
+    return content;
+}
+
+}  // namespace
+
+PageContent page_content(const Sequence& sequence, int page_idx) noexcept {
     const int begin = page_idx * kPageTokens;
     PageContent content;
-    if (page_idx > 0) content.parent = sequence.pages[static_cast<std::size_t>(page_idx) - 1];
     content.tokens =
         std::span(sequence.tokens).subspan(static_cast<std::size_t>(begin), kPageTokens);
     content.n_prefill_rows =
@@ -27,7 +34,9 @@ PageContent next_page(const Sequence& sequence) noexcept {
     return content;
 }
 
-}  // namespace
+int n_reusable_tokens(const Sequence& sequence) noexcept {
+    return std::min(sequence.n_tokens() - 1, sequence.first_wanted_row);
+}
 
 int n_pages_to_admit(int n_tokens, int context_size) noexcept {
     return std::min(n_pages_for(n_tokens) + 1, n_pages_for(context_size));
@@ -113,8 +122,7 @@ void Scheduler::admit() {
 // The cached pages of the sequence, and new ones for its other tokens and the next page; false and
 // none if there are too few.
 bool Scheduler::take_pages(Sequence& sequence) {
-    // The last token is always computed, since its logits are wanted.
-    take_cached(sequence, std::min(sequence.n_tokens() - 1, sequence.first_wanted_row));
+    take_cached(sequence, n_reusable_tokens(sequence));
     const auto n_needed =
         static_cast<std::size_t>(n_pages_to_admit(sequence.n_tokens(), options_.context_size));
     if (sequence.pages.size() + static_cast<std::size_t>(cache_.n_available()) < n_needed) {

@@ -49,6 +49,13 @@ struct StepPlan {
     StepKind prefill_kind = StepKind::decode;
 };
 
+// What page `page_idx` of the sequence's tokens holds when it is complete, but for its parent.
+PageContent page_content(const Sequence& sequence, int page_idx) noexcept;
+
+// Tokens from the first that need not be computed if they are cached. The last one's logits are
+// always wanted.
+int n_reusable_tokens(const Sequence& sequence) noexcept;
+
 // Pages that are set aside for a sequence of `n_tokens` when it is admitted: one more than it
 // fills, within the context.
 int n_pages_to_admit(int n_tokens, int context_size) noexcept;

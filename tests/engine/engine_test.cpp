@@ -198,6 +198,23 @@ TEST_CASE("max_waiting answers wait, whatever keeps them from running") {
     CHECK(waiting->ids.size() == 1);
 }
 
+TEST_CASE("a queue of none takes an answer that shares what it needs with a running one") {
+    EngineOptions options = parallel(2);
+    options.max_waiting = 0;
+    Served alone(parallel(1));
+    Served served(options);
+    const auto running = served.submit(request_of(1400, 1, 0));
+    running->read(1);
+    Reader refused;
+    CHECK_THROWS_AS(served.engine.submit(request_of(1450, 2, 5), refused.stream()), QueueFull);
+    const auto sharing = served.submit(request_of(1450, 1, 5));
+    sharing->read();
+    CHECK(sharing->end.usage.cached_tokens == 1344);
+    CHECK(sharing->ids == alone.answer(request_of(1450, 1, 5))->ids);
+    running->stream()->cancel();
+    running->read();
+}
+
 TEST_CASE("answers that give their pages to older ones stay the same and are counted") {
     Served alone(parallel(1));
     Served shared(parallel(3));
