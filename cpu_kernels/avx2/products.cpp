@@ -58,9 +58,7 @@ struct Vectors {
     }
 
     static void split_bf16(const uint8_t* from, Vec (&to)[2]) {
-        const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-        to[0] = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-        to[1] = _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(-0x10000)));
+        split_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), to[0], to[1]);
     }
     static void deinterleave(Vec (&v)[2]) {
         const Vec even = _mm256_shuffle_ps(v[0], v[1], 0x88);

@@ -8,13 +8,11 @@
 namespace baltoro::kernels {
 namespace {
 
-// The even and then the odd bf16 of each of two vectors.
-inline void split_pairs(__m256i first, __m256i second, __m256 (&to)[4]) {
+// The even and the odd bf16 of a vector.
+inline void split_pairs(__m256i pairs, __m256& even, __m256& odd) {
     const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-    to[0] = _mm256_castsi256_ps(_mm256_slli_epi32(first, 16));
-    to[1] = _mm256_castsi256_ps(_mm256_and_si256(first, upper));
-    to[2] = _mm256_castsi256_ps(_mm256_slli_epi32(second, 16));
-    to[3] = _mm256_castsi256_ps(_mm256_and_si256(second, upper));
+    even = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+    odd = _mm256_castsi256_ps(_mm256_and_si256(pairs, upper));
 }
 
 // 32 bf16 in the order in which the decoder leaves 32 codes: unpacking bytes takes the first and
@@ -22,8 +20,8 @@ inline void split_pairs(__m256i first, __m256i second, __m256 (&to)[4]) {
 inline void load_unit_of_bf16(const uint8_t* from, __m256 (&to)[4]) {
     const __m256i v0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
     const __m256i v1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
-    split_pairs(_mm256_permute2x128_si256(v0, v1, 0x20), _mm256_permute2x128_si256(v0, v1, 0x31),
-                to);
+    split_pairs(_mm256_permute2x128_si256(v0, v1, 0x20), to[0], to[1]);
+    split_pairs(_mm256_permute2x128_si256(v0, v1, 0x31), to[2], to[3]);
 }
 
 constexpr SubnormalBytes kSubnormals = make_subnormal_bytes(8);
@@ -44,7 +42,8 @@ struct UnitDecoder {
         const __m256i special = _mm256_cmpgt_epi8(magnitude, last_normal);
         if (__builtin_expect(_mm256_movemask_epi8(special) != 0, 0))
             decode_special(codes, special, first, second);
-        split_pairs(first, second, to);
+        split_pairs(first, to[0], to[1]);
+        split_pairs(second, to[2], to[3]);
     }
 
     // Of codes in the upper bytes of 16-bit lanes.

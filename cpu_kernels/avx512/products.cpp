@@ -59,9 +59,7 @@ struct Vectors {
     }
 
     static void split_bf16(const uint8_t* from, Vec (&to)[2]) {
-        const __m512i pairs = _mm512_loadu_si512(from);
-        to[0] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-        to[1] = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
+        split_pairs(_mm512_loadu_si512(from), to[0], to[1]);
     }
     static void deinterleave(Vec (&v)[2]) {
         const __m512i even =

@@ -8,13 +8,11 @@
 namespace baltoro::kernels {
 namespace {
 
-// The even and then the odd bf16 of each of two vectors.
-inline void split_pairs(__m512i first, __m512i second, __m512 (&to)[4]) {
+// The even and the odd bf16 of a vector.
+inline void split_pairs(__m512i pairs, __m512& even, __m512& odd) {
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
-    to[0] = _mm512_castsi512_ps(_mm512_slli_epi32(first, 16));
-    to[1] = _mm512_castsi512_ps(_mm512_and_si512(first, upper));
-    to[2] = _mm512_castsi512_ps(_mm512_slli_epi32(second, 16));
-    to[3] = _mm512_castsi512_ps(_mm512_and_si512(second, upper));
+    even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+    odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
 }
 
 // 64 bf16 in the order in which the decoder leaves 64 codes: unpacking bytes takes the first and
@@ -24,8 +22,8 @@ inline void load_unit_of_bf16(const uint8_t* from, __m512 (&to)[4]) {
     const __m512i v1 = _mm512_loadu_si512(from + 64);
     const __m512i even = _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13);
     const __m512i odd = _mm512_setr_epi64(2, 3, 6, 7, 10, 11, 14, 15);
-    split_pairs(_mm512_permutex2var_epi64(v0, even, v1), _mm512_permutex2var_epi64(v0, odd, v1),
-                to);
+    split_pairs(_mm512_permutex2var_epi64(v0, even, v1), to[0], to[1]);
+    split_pairs(_mm512_permutex2var_epi64(v0, odd, v1), to[2], to[3]);
 }
 
 constexpr SubnormalBytes kSubnormals = make_subnormal_bytes(8);
@@ -46,7 +44,8 @@ struct UnitDecoder {
         const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
         const __mmask64 special = _mm512_cmpge_epu8_mask(magnitude, n_normals);
         if (__builtin_expect(special != 0, 0)) decode_special(codes, special, first, second);
-        split_pairs(first, second, to);
+        split_pairs(first, to[0], to[1]);
+        split_pairs(second, to[2], to[3]);
     }
 
     // Of codes in the upper bytes of 16-bit lanes.
