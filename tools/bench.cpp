@@ -1,7 +1,5 @@
-#include <cstdio>
-#include <ctime>
-
 #include <algorithm>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -15,14 +13,10 @@
 #include "numa/bandwidth.h"
 #include "numa/topology.h"
 #include "tools/commands.h"
+#include "tools/write_out.h"
 
 namespace baltoro {
 namespace {
-
-void write_out(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);  // a line is there as soon as it is measured
-}
 
 // Without --ctx-size, as much context as the tests take: a GPU has to hold all of it.
 RuntimeOptions options_for(RuntimeOptions options, const std::vector<BenchTest>& tests) {

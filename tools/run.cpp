@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -17,6 +16,7 @@
 #include "text/utf8_stream.h"
 #include "tools/answer.h"
 #include "tools/commands.h"
+#include "tools/write_out.h"
 
 namespace baltoro {
 namespace {
@@ -38,11 +38,6 @@ SamplingOptions sampling_options(const RunCommand& command, const ModelConfig& c
     options.seed = command.seed ? *command.seed : std::random_device{}();
     check_sampling_options(options);
     return options;
-}
-
-void write_out(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
 }
 
 std::string read_prompt(const RunCommand& command) {
