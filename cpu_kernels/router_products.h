@@ -1,6 +1,6 @@
 #pragma once
 
-// The router's product in f32. `V` wraps the level's vectors as for float_rows.h, with
+// The router's product in f32. `V` wraps the level's vectors as for transposed_products.h, with
 // ordered_bf16(from, to): 2 kLanes bf16 as two vectors in order.
 
 #include "cpu_kernels/kernels.h"

@@ -32,6 +32,9 @@ struct ActivationRows {
 // [weight row][activation row]
 using GroupSums = float[kMostGroup][kMaxRows];
 
+template <WeightFormat F>
+constexpr int kWeightBytes = F == WeightFormat::bf16 ? 2 : 1;
+
 inline int bytes_per_weight(WeightFormat format) {
     return format == WeightFormat::bf16 ? 2 : 1;
 }

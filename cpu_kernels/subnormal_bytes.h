@@ -5,6 +5,9 @@
 namespace baltoro::kernels {
 namespace {
 
+// What unit decoders divide e4m3 by, so that moving a code's bits gives its exponent.
+constexpr float kFp8Divisor = 256.0f;
+
 // The bytes of bf16(m * 2^-9 / divisor) at m = 0..7, what e4m3 codes without an exponent mean, once
 // for each of four 128-bit lanes: tables of byte shuffles. The divisor is 2^divisor_log2.
 struct alignas(64) SubnormalBytes {

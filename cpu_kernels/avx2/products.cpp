@@ -2,9 +2,7 @@
 
 #include "cpu_kernels/avx2/kernels.h"
 #include "cpu_kernels/avx2/unit_decoder.h"
-#include "cpu_kernels/float_rows.h"
 #include "cpu_kernels/router_products.h"
-#include "cpu_kernels/scalar/kernels.h"
 #include "cpu_kernels/transposed_products.h"
 
 namespace baltoro::kernels::avx2 {
@@ -15,33 +13,15 @@ struct Vectors {
     static constexpr int kLanes = 8;
     static constexpr int kTransposedRows = 4;
 
-    static constexpr int kGroup = 4;
-    static constexpr int kFewRows = 2;
-    static constexpr int kTileRows = 2;
-
     static Vec zero() { return _mm256_setzero_ps(); }
     static Vec set(float value) { return _mm256_set1_ps(value); }
     static Vec load(const float* from) { return _mm256_loadu_ps(from); }
     static void store(float* to, Vec v) { _mm256_storeu_ps(to, v); }
-    static Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
     static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
     static float sum(Vec v) {
         const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
         const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
         return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-    }
-
-    static void sum8(const Vec (&v)[8], float (&to)[8]) {
-        Vec pair[4];
-        for (int i = 0; i < 4; ++i)
-            pair[i] = _mm256_add_ps(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]),
-                                    _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
-        Vec half[2];
-        for (int i = 0; i < 2; ++i)
-            half[i] = _mm256_add_ps(_mm256_shuffle_ps(pair[2 * i], pair[2 * i + 1], 0x44),
-                                    _mm256_shuffle_ps(pair[2 * i], pair[2 * i + 1], 0xee));
-        _mm256_storeu_ps(to, _mm256_add_ps(_mm256_permute2f128_ps(half[0], half[1], 0x20),
-                                           _mm256_permute2f128_ps(half[0], half[1], 0x31)));
     }
 
     using Decoder = UnitDecoder;
@@ -74,27 +54,7 @@ struct Vectors {
     }
 };
 
-struct Level {
-    using V = Vectors;
-    static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
-        for (int i = 0; i < n; ++i)
-            dst[i] = bf16_from_float(scalar::silu(gate[i]) * up[i]);
-    }
-};
-
 }  // namespace
-
-size_t row_scratch_bytes(int k) noexcept {
-    return float_row_scratch_bytes(k);
-}
-
-void rows_product(const RowsProduct& a) noexcept {
-    float_rows_product<Level>(a);
-}
-
-void rows_gate_up(const RowsGateUp& a) noexcept {
-    float_rows_gate_up<Level>(a);
-}
 
 void transposed_product(const TransposedProduct& a) noexcept {
     transposed_product_of<Vectors>(a);

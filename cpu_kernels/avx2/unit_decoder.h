@@ -3,17 +3,11 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "cpu_kernels/avx2/split_pairs.h"
 #include "cpu_kernels/subnormal_bytes.h"
 
 namespace baltoro::kernels {
 namespace {
-
-// The even and the odd bf16 of a vector.
-inline void split_pairs(__m256i pairs, __m256& even, __m256& odd) {
-    const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-    even = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-    odd = _mm256_castsi256_ps(_mm256_and_si256(pairs, upper));
-}
 
 // 32 bf16 in the order in which the decoder leaves 32 codes: unpacking bytes takes the first and
 // then the second eight of both 16.

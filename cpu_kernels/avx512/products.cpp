@@ -1,9 +1,9 @@
 #include <immintrin.h>
 
+#include "cpu_kernels/avx512/float_rows.h"
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/unit_decoder.h"
 #include "cpu_kernels/avx512/vector_math.h"
-#include "cpu_kernels/float_rows.h"
 #include "cpu_kernels/router_products.h"
 #include "cpu_kernels/transposed_products.h"
 

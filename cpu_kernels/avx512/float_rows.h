@@ -11,14 +11,11 @@
 
 #include <string.h>
 
+#include "cpu_kernels/avx512/scaled_rows.h"
 #include "cpu_kernels/row_groups.h"
-#include "cpu_kernels/scaled_rows.h"
 
 namespace baltoro::kernels {
 namespace {
-
-template <WeightFormat F>
-constexpr int kWeightBytes = F == WeightFormat::bf16 ? 2 : 1;
 
 // A unit of 4 kLanes weights.
 template <class V, WeightFormat F>

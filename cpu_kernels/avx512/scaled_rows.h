@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/subnormal_bytes.h"
 
 namespace baltoro::kernels {
 namespace {
-
-constexpr float kFp8Divisor = 256.0f;
 
 // Activation rows, each scale block multiplied with the weights' scale: f32, the elements of each
 // unit in the order of V, zeros up to a multiple of kScaleBlock.
