@@ -9,6 +9,12 @@ void install(Table& table) noexcept {
     table.rows_gate_up = rows_gate_up;
     table.transposed_product = transposed_product;
     table.router_product = router_product;
+    table.rms_norm = rms_norm;
+    table.softmax_block = softmax_block;
+    table.bf16_from_f32 = bf16_from_f32;
+    table.f32_from_bf16 = f32_from_bf16;
+    table.add = add;
+    table.scale = scale;
 }
 
 }  // namespace baltoro::kernels::avx2

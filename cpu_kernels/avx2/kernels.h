@@ -11,4 +11,11 @@ void rows_gate_up(const RowsGateUp& a) noexcept;
 void transposed_product(const TransposedProduct& a) noexcept;
 void router_product(const RouterProduct& a) noexcept;
 
+void rms_norm(const RmsNorm& a) noexcept;
+void softmax_block(const SoftmaxBlock& a) noexcept;
+void bf16_from_f32(const float* src, bf16_t* dst, size_t n) noexcept;
+void f32_from_bf16(const bf16_t* src, float* dst, size_t n) noexcept;
+void add(const float* src, float* dst, size_t n) noexcept;
+void scale(float factor, float* dst, size_t n) noexcept;
+
 }  // namespace baltoro::kernels::avx2

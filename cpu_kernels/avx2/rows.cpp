@@ -9,8 +9,8 @@
 #include "cpu_kernels/avx2/activations.h"
 #include "cpu_kernels/avx2/decode.h"
 #include "cpu_kernels/avx2/kernels.h"
+#include "cpu_kernels/avx2/vector_math.h"
 #include "cpu_kernels/row_groups.h"
-#include "cpu_kernels/scalar/kernels.h"
 
 namespace baltoro::kernels::avx2 {
 namespace {
@@ -21,8 +21,8 @@ constexpr int kManyGroup = 4;  // weight rows decoded together
 
 // What a call needs: products of one scale block's rows, then a decoded stretch, then activations.
 struct Scratch {
-    float gate[kScaleBlock][kMaxRows];
-    float up[kScaleBlock][kMaxRows];
+    float gate[kMaxRows][kScaleBlock];
+    float up[kMaxRows][kScaleBlock];
     alignas(64) Vec decoded[kDepth / kLanes * kManyGroup];
 };
 
@@ -218,20 +218,17 @@ __attribute__((noinline)) __m256i many_dots(const Group& g,
     return largest;
 }
 
-inline float add_lanes(Vec v) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
 // The decoder takes NaN codes for numbers; the products of a row that has one are NaN.
 template <int W>
-__attribute__((noinline)) void spread_nan(const Group& g, int n, float (*dots)[kMaxRows]) noexcept {
+__attribute__((noinline)) void spread_nan(const Group& g,
+                                          int n,
+                                          int i,
+                                          float (*dots)[kScaleBlock]) noexcept {
     for (int s = 0; s < W; ++s)
         for (int j = 0; j < g.k; ++j)
             if ((g.row[s][j] & 0x7f) == 0x7f)
                 for (int r = 0; r < n; ++r)
-                    dots[s][r] = __builtin_nanf("");
+                    dots[r][i + s] = __builtin_nanf("");
 }
 
 // As few_dots or many_dots.
@@ -248,19 +245,20 @@ inline __m256i group_sums(const Group& g, const Activations& a, Vec* decoded, Ve
     return many_dots<F, W>(g, a, decoded, sums);
 }
 
-// dots[s][r] of W weight rows.
+// dots[r][i + s] of W weight rows.
 template <WeightFormat F, int W>
 void group_dots(const Group& g,
                 const Activations& a,
                 Scratch& scratch,
-                float (*dots)[kMaxRows]) noexcept {
+                int i,
+                float (*dots)[kScaleBlock]) noexcept {
     Vec sums[kMaxRows][W];
     const __m256i largest = group_sums<F, W>(g, a, scratch.decoded, sums);
     const float divisor = F == WeightFormat::fp8_block ? kSumDivisor : 1.0f;
     for (int r = 0; r < a.n; ++r)
         for (int s = 0; s < W; ++s)
-            dots[s][r] = divisor * add_lanes(sums[r][s]);
-    if (F == WeightFormat::fp8_block && has_nan_code(largest)) spread_nan<W>(g, a.n, dots);
+            dots[r][i + s] = divisor * add_lanes(sums[r][s]);
+    if (F == WeightFormat::fp8_block && has_nan_code(largest)) spread_nan<W>(g, a.n, i, dots);
 }
 
 // Rows of w in [begin, end), which have their scales in common; `after` follows them.
@@ -271,7 +269,7 @@ void block_dots_in(const Weight& w,
                    const Activations& a,
                    const uint8_t* after,
                    Scratch& scratch,
-                   float (*dots)[kMaxRows]) noexcept {
+                   float (*dots)[kScaleBlock]) noexcept {
     Group g;
     g.k = w.k;
     const ptrdiff_t row_bytes = w.stride * kWeightBytes<F>;
@@ -284,12 +282,12 @@ void block_dots_in(const Weight& w,
             g.row[s] = weight_row(w, i + s);
             g.next[s] = next + s * (is_dense ? kScaleBlock * kWeightBytes<F> : row_bytes);
         }
-        group_dots<F, W>(g, a, scratch, dots + (i - begin));
+        group_dots<F, W>(g, a, scratch, i - begin, dots);
     }
     g.next_step = 1;
     for (; i < end; ++i) {
         g.row[0] = g.next[0] = weight_row(w, i);
-        group_dots<F, 1>(g, a, scratch, dots + (i - begin));
+        group_dots<F, 1>(g, a, scratch, i - begin, dots);
     }
 }
 
@@ -301,7 +299,7 @@ void block_dots(const Weight& w,
                 int n,
                 const uint8_t* after,
                 Scratch& scratch,
-                float (*dots)[kMaxRows]) noexcept {
+                float (*dots)[kScaleBlock]) noexcept {
     const Activations a = scale_rows<F>(x, n, w.k, scale_row(w, begin), activations_of(scratch));
     if (n <= 2) return block_dots_in<F, 4>(w, begin, end, a, after, scratch, dots);
     if (n <= kFewRows) return block_dots_in<F, 2>(w, begin, end, a, after, scratch, dots);
@@ -323,9 +321,9 @@ void product_in(const RowsProduct& a) noexcept {
                       weight_row(a.w, end < a.range.end ? end : i), scratch, scratch.gate);
         for (int r = 0; r < a.n_rows; ++r) {
             float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride;
+            const float* dots = scratch.gate[r];
             for (int s = i; s < end; ++s)
-                dst[s] =
-                    a.gain ? dst[s] + a.gain[r] * scratch.gate[s - i][r] : scratch.gate[s - i][r];
+                dst[s] = a.gain ? dst[s] + a.gain[r] * dots[s - i] : dots[s - i];
         }
         i = end;
     }
@@ -341,10 +339,13 @@ void gate_up_in(const RowsGateUp& a) noexcept {
         block_dots<F>(a.gate, i, end, x, a.n_rows, weight_row(a.up, i), scratch, scratch.gate);
         block_dots<F>(a.up, i, end, x, a.n_rows, weight_row(a.gate, end < a.range.end ? end : i),
                       scratch, scratch.up);
-        for (int s = i; s < end; ++s)
-            for (int r = 0; r < a.n_rows; ++r)
-                a.dst[r * a.dst_stride + s] =
-                    bf16_from_float(scalar::silu(scratch.gate[s - i][r]) * scratch.up[s - i][r]);
+        for (int r = 0; r < a.n_rows; ++r)
+            for (int s = i; s < end; s += kLanes) {
+                const Vec gate = _mm256_loadu_ps(scratch.gate[r] + s - i);
+                const Vec up = _mm256_loadu_ps(scratch.up[r] + s - i);
+                store_first(a.dst + r * a.dst_stride + s, end - s,
+                            _mm256_mul_ps(silu_ps(gate), up));
+            }
         i = end;
     }
 }
