@@ -73,6 +73,11 @@ inline void for_each_block(const Group& g, ptrdiff_t begin, ptrdiff_t end, const
     use(at, j, length);
 }
 
+// Or the compiler loads it again for every use.
+inline void keep_in_register(Vec& v) {
+    asm("" : "+x"(v));
+}
+
 // sum[r][s] += a unit of W weight rows times R activation rows, each decoded once for all.
 template <WeightFormat F, int R, int W>
 inline void multiply_unit(const uint8_t* const (&at)[W],
@@ -114,7 +119,8 @@ inline void multiply_vector(const uint8_t* const (&at)[W],
         w[s] = widen_vector<F, V>(at[s] + u * kWeightBytes<F>);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-        const Vec a = _mm256_loadu_ps(x + r * stride + V * kLanes);
+        Vec a = _mm256_loadu_ps(x + r * stride + V * kLanes);
+        keep_in_register(a);
 #pragma GCC unroll 4
         for (int s = 0; s < W; ++s)
             sum[r][s] = _mm256_fmadd_ps(w[s], a, sum[r][s]);
@@ -172,7 +178,8 @@ inline void multiply_tile(
             a[r] = _mm256_loadu_ps(x + r * stride + j);
 #pragma GCC unroll 4
         for (int s = 0; s < W; ++s) {
-            const Vec w = decoded[s];
+            Vec w = decoded[s];
+            keep_in_register(w);
 #pragma GCC unroll 4
             for (int r = 0; r < R; ++r)
                 sum[r][s] = _mm256_fmadd_ps(w, a[r], sum[r][s]);
