@@ -197,13 +197,6 @@ ExpertStore node_store(const ExpertStore& source, const NodeCopy& copy, const nu
     return ExpertStore(source.n_moe_layers(), source.n_experts(), std::move(experts));
 }
 
-// All rows, to a place in an arena.
-void copy_whole(const RowsCopy& rows, const void* place, RowCopier& copier) {
-    if (rows.size_bytes() == 0) return;
-    const RowTarget target{static_cast<std::byte*>(const_cast<void*>(place)), 0, rows.row_bytes};
-    copier.copy(rows.src, {0, rows.n_rows}, {&target, 1});
-}
-
 }  // namespace
 
 std::vector<std::uint64_t> copied_bytes(const ExpertStore& source, const Placement& placement) {
@@ -218,7 +211,7 @@ CopiedExperts::CopiedExperts(const CopySource& source,
                              const numa::Topology& topology,
                              numa::Team& team,
                              const CopyProgress& progress)
-    : files_(source.files), keep_cached_(source.keep_cached), placement_(placement) {
+    : placement_(placement) {
     std::vector<NodeCopy> nodes;
     std::uint64_t total_bytes = 0;
     for (std::size_t j = 0; j < placement.nodes.size(); ++j) {
@@ -250,23 +243,19 @@ void CopiedExperts::exchange(int moe_layer_idx,
                              const ExpertWeights& source) {
     const ExpertStore one(1, 1, std::vector<ExpertWeights>{source});
     const Placement here{placement_.nodes, placement_.slices, {}};
-    std::vector<NodeCopy> nodes;
     RowCopier copier;
     for (std::size_t j = 0; j < stores_.size(); ++j) {
-        nodes.push_back(plan_node(one, here, static_cast<int>(j), files_));
+        const NodeCopy node = plan_node(one, here, static_cast<int>(j), {});
         const ExpertWeights& place = stores_[j].expert(moe_layer_idx, leaving);
         const kernels::Weight* places[] = {&place.gate, &place.up, &place.down};
         for (std::size_t m = 0; m < 3; ++m) {
             check(places[m]->data != nullptr, "an expert that leaves was here");
-            copy_whole(nodes[j].matrices[m].data, places[m]->data, copier);
-            copy_whole(nodes[j].matrices[m].scales, places[m]->scale, copier);
+            copy_whole(node.matrices[m].data, places[m]->data, copier);
+            copy_whole(node.matrices[m].scales, places[m]->scale, copier);
         }
     }
     for (ExpertStore& store : stores_)
         store.exchange(moe_layer_idx, leaving, coming);
-    if (keep_cached_) return;
-    for (const FileRange& range : source_ranges(nodes, {0, 3}))
-        range.file->drop_cached(range.begin, range.end - range.begin);
 }
 
 CopiedMemory CopiedExperts::memory() const {

@@ -38,8 +38,7 @@ struct CopiedMemory {
 };
 
 // The experts of another store, copied to memory of the NUMA nodes that compute them. Owns the
-// copies; the source is not needed afterwards, its files only for exchange(). Any thread reads;
-// nobody may while exchange() runs.
+// copies; the source is not needed afterwards. Any thread reads; nobody may while exchange() runs.
 class CopiedExperts {
   public:
     // Copies with all workers, a part of a layer at a time. Files are read, not touched through
@@ -56,9 +55,8 @@ class CopiedExperts {
     // elsewhere.
     std::span<const ExpertStore> node_stores() const noexcept { return stores_; }
 
-    // `coming`, which lives elsewhere and whose weights are given whole, is copied to the place of
-    // `leaving`, which lives elsewhere from then on. By the calling thread. Throws Error as the
-    // constructor does.
+    // `coming`, which lives elsewhere and whose weights are given whole, in ordinary memory, is
+    // copied to the place of `leaving`, which lives elsewhere from then on. By the calling thread.
     void exchange(int moe_layer_idx, int leaving, int coming, const ExpertWeights& source);
 
     // Asks the kernel.
@@ -68,8 +66,6 @@ class CopiedExperts {
     std::vector<std::string> fallbacks() const;
 
   private:
-    std::span<const SafetensorsFile> files_;
-    bool keep_cached_;
     Placement placement_;
     std::vector<numa::Arena> arenas_;
     std::vector<ExpertStore> stores_;

@@ -149,6 +149,12 @@ NodeCopy plan_node(const ExpertStore& source,
     return copy;
 }
 
+void copy_whole(const RowsCopy& rows, const void* place, RowCopier& copier) {
+    if (rows.size_bytes() == 0) return;
+    const RowTarget target{static_cast<std::byte*>(const_cast<void*>(place)), 0, rows.row_bytes};
+    copier.copy(rows.src, {0, rows.n_rows}, {&target, 1});
+}
+
 std::vector<FileRange> source_ranges(std::span<const NodeCopy> nodes, numa::Share matrices) {
     std::vector<FileRange> ranges;
     for (const NodeCopy& node : nodes) {

@@ -49,6 +49,9 @@ NodeCopy plan_node(const ExpertStore& source,
                    int node,
                    std::span<const SafetensorsFile> files);
 
+// Copies all of them to `place`.
+void copy_whole(const RowsCopy& rows, const void* place, RowCopier& copier);
+
 // Part of a file.
 struct FileRange {
     const MappedFile* file = nullptr;

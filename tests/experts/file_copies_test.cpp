@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "experts/copied_experts.h"
+#include "experts/expert_reader.h"
 #include "tests/experts/plain_kernels.h"
 #include "tests/experts/random_experts.h"
 #include "tests/weights/temporary_checkpoint.h"
@@ -70,7 +71,10 @@ class FileExperts {
 
     const ExpertStore& store() const { return store_; }
     const std::vector<SafetensorsFile>& files() const { return files_; }
+    int n_pages(int layer) const;
     int n_resident_pages(int layer) const;
+    // As far as the file system lets them go.
+    void drop_cached() const;
 
   private:
     ExpertStore mapped(const ExpertStore& experts);
@@ -110,6 +114,20 @@ Weight FileExperts::found(int layer, const std::string& name, const Weight& shap
     }
     REQUIRE(weight.data != nullptr);
     return weight;
+}
+
+int FileExperts::n_pages(int layer) const {
+    return static_cast<int>(files_[layer].file().bytes().size()) /
+           static_cast<int>(sysconf(_SC_PAGESIZE));
+}
+
+void FileExperts::drop_cached() const {
+    for (const SafetensorsFile& file : files_) {
+        const int descriptor = open(file.path().c_str(), O_RDONLY | O_CLOEXEC);
+        REQUIRE(fsync(descriptor) == 0);  // changed pages do not leave
+        close(descriptor);
+        file.file().drop_cached(0, file.file().bytes().size());
+    }
 }
 
 int FileExperts::n_resident_pages(int layer) const {
@@ -216,16 +234,10 @@ TEST_CASE("a shard that shrank is an error that names it, on any number of nodes
 TEST_CASE("what is copied leaves the page cache where it may not stay") {
     const RandomExperts experts(4, kShapes, kLayers, kExperts, WeightFormat::fp8_block);
     const FileExperts files(experts.store());
-    for (const SafetensorsFile& file : files.files()) {
-        const int descriptor = open(file.path().c_str(), O_RDONLY | O_CLOEXEC);
-        REQUIRE(fsync(descriptor) == 0);  // changed pages do not leave
-        close(descriptor);
-        file.file().drop_cached(0, file.file().bytes().size());
-    }
+    files.drop_cached();
     // The headers' pages are mapped and stay.
     const int n_at_first = files.n_resident_pages(0);
-    const int n_pages = static_cast<int>(files.files()[0].file().bytes().size()) /
-                        static_cast<int>(sysconf(_SC_PAGESIZE));
+    const int n_pages = files.n_pages(0);
     if (n_at_first > n_pages / 2) {
         MESSAGE("skipped: this file system keeps its pages, ", n_at_first, " of ", n_pages);
         return;
@@ -236,4 +248,57 @@ TEST_CASE("what is copied leaves the page cache where it may not stay") {
     machine.copy({files.store(), files.files(), false});
     CHECK(files.n_resident_pages(0) <= n_at_first);
     CHECK(files.n_resident_pages(1) <= n_pages / 2);
+}
+
+TEST_CASE("an expert that is read by itself is the one in the file") {
+    for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::fp8_block}) {
+        const RandomExperts experts(5, kShapes, kLayers, kExperts, format);
+        const FileExperts files(experts.store());
+        ExpertReader reader(files.files(), true);
+        std::vector<std::byte> memory;
+        for (const ExpertStore* store : {&files.store(), &experts.store()}) {
+            for (int i = 0; i < kLayers * kExperts; ++i) {
+                CAPTURE(i);
+                const ExpertWeights& expected = experts.store().expert(i / kExperts, i % kExperts);
+                const ExpertWeights read =
+                    reader.read(store->expert(i / kExperts, i % kExperts), memory);
+                CHECK(read.gate.data == memory.data());
+                CHECK(n_different(read.gate, expected.gate) == 0);
+                CHECK(n_different(read.up, expected.up) == 0);
+                CHECK(n_different(read.down, expected.down) == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("an expert that a shard has lost is an error that names the shard") {
+    const RandomExperts experts(6, kShapes, kLayers, kExperts, WeightFormat::fp8_block);
+    const FileExperts files(experts.store());
+    REQUIRE(truncate(files.files()[1].path().c_str(), 100'000) == 0);
+    ExpertReader reader(files.files(), true);
+    std::vector<std::byte> memory;
+    CHECK_THROWS_WITH_AS(reader.read(files.store().expert(1, 7), memory),
+                         doctest::Contains("shard-1: had "), Error);
+    CHECK(n_different(reader.read(files.store().expert(0, 7), memory).down,
+                      experts.store().expert(0, 7).down) == 0);
+}
+
+TEST_CASE("an expert that is read leaves the page cache where it may not stay, mapped or not") {
+    // Larger than a page of any size that the cache consists of, so that one goes and others stay.
+    const RandomExperts experts(7, {4000, 1500, 2, 10}, 1, 3, WeightFormat::bf16);
+    const FileExperts files(experts.store());
+    files.drop_cached();
+    const int n_pages = files.n_pages(0);
+    if (files.n_resident_pages(0) > n_pages / 2) {
+        MESSAGE("skipped: this file system keeps its pages");
+        return;
+    }
+    const ExpertWeights& expert = files.store().expert(0, 1);
+    std::vector<std::byte> memory;
+    ExpertReader(files.files(), true).read(expert, memory);
+    const int n_read = files.n_resident_pages(0);
+    CHECK(n_read >= n_pages / 3);
+    CHECK(n_different(expert.up, experts.store().expert(0, 1).up) == 0);  // by the mapping
+    ExpertReader(files.files(), false).read(expert, memory);
+    CHECK(files.n_resident_pages(0) < n_read / 2);
 }
