@@ -1,10 +1,13 @@
 #include "model/model.h"
 
 #include <cmath>
+#include <exception>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "model/rope_yarn.h"
 
 namespace baltoro {
@@ -20,12 +23,14 @@ int rows_bound_by_arithmetic(const ModelConfig& config) noexcept {
 }
 
 std::optional<ResidentExperts> make_resident(const ModelConfig& config,
+                                             const Checkpoint& checkpoint,
                                              device::Device& device,
                                              RoutedExperts& host,
                                              const ModelLimits& limits) {
     if (limits.device_experts == 0) return {};
     check(device.overlaps_host(), "only a device with memory of its own takes routed experts");
-    return std::optional<ResidentExperts>(std::in_place, config, device, host,
+    const experts::ExpertReader reader(checkpoint.shards(), limits.keep_cached);
+    return std::optional<ResidentExperts>(std::in_place, config, device, host, reader,
                                           limits.device_experts);
 }
 
@@ -61,7 +66,7 @@ Model::Model(const ModelConfig& config,
       activations_(config, device, limits.max_rows),
       kv_pages_(config, device, limits.n_pages),
       attention_(config, device, activations_, kv_pages_),
-      resident_(make_resident(config, device, experts_, limits)),
+      resident_(make_resident(config, checkpoint, device, experts_, limits)),
       moe_layer_(config,
                  device,
                  activations_,
@@ -195,9 +200,17 @@ std::span<const float> Model::head(std::span<const std::int32_t> logit_rows) {
 }
 
 void Model::move_hot_experts() {
-    if (!resident_) return;
-    device_.finish();  // a step without logits may be under way, with experts where they are now
-    resident_->move_hot();
+    if (!resident_ || !moves_experts_) return;
+    try {
+        device_.finish();  // a step without logits may be under way, with experts where they are
+        resident_->move_hot();
+    } catch (const std::exception& error) {
+        // Who is served needs none of them to move. A device that has failed says so again in the
+        // next step, whose requests hear of it.
+        moves_experts_ = false;
+        log_warning(std::string("the experts on the GPU stay as they are from now on: ") +
+                    error.what());
+    }
 }
 
 std::size_t Model::weight_bytes_per_token() const noexcept {

@@ -37,6 +37,8 @@ struct ModelLimits {
     int rows_for_two_parts = 0;
     // Routed experts of each layer that live on an overlapping device.
     int device_experts = 0;
+    // Whether files of which those experts were read may stay in the page cache.
+    bool keep_cached = true;
 };
 
 // The forward pass of the DeepSeek-V3 architecture (arXiv 2412.19437): dense parts on a device,
@@ -67,7 +69,8 @@ class Model {
     // next step. `trace`, if given, is appended to.
     std::span<const float> forward(const Batch& batch, Trace* trace = nullptr);
 
-    // Between requests: lets experts that have become hot move to the device.
+    // Between requests: lets experts that have become hot move to the device. If that fails, for
+    // instance because a shard cannot be read, the log says so and no expert moves ever after.
     void move_hot_experts();
 
     // The calling thread is the engine thread from here on.
@@ -108,6 +111,7 @@ class Model {
     KvPages kv_pages_;
     MlaAttention attention_;
     std::optional<ResidentExperts> resident_;  // with limits.device_experts
+    bool moves_experts_ = true;
     MoeLayer moe_layer_;
     Part parts_[2];
     device::SequenceRows halves_[2] = {};  // the sequences of two parts

@@ -1,10 +1,5 @@
 #include "model/resident_experts.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <utility>
-
 namespace baltoro {
 namespace {
 
@@ -15,19 +10,6 @@ device::ExpertShape shape_of(const ModelConfig& config, const experts::ExpertSto
     const bool is_fp8 = source.expert(0, 0).gate.format == kernels::WeightFormat::fp8_block;
     return {config.hidden_size, config.moe_intermediate_size,
             is_fp8 ? DType::f8_e4m3 : DType::bf16};
-}
-
-// For the pages that lie wholly within a weight.
-void advise(const kernels::Weight& weight, int advice) noexcept {
-    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t width = weight.format == kernels::WeightFormat::fp8_block ? 1 : 2;
-    const auto begin = reinterpret_cast<std::uintptr_t>(weight.data);
-    const std::uintptr_t end = begin + static_cast<std::size_t>(weight.n) *
-                                           static_cast<std::size_t>(weight.stride) * width;
-    const std::uintptr_t first = (begin + page - 1) / page * page;
-    if (first + page > end) return;
-    // Where it is refused pages come one by one, and stay until memory is needed.
-    (void)madvise(reinterpret_cast<void*>(first), (end - first) / page * page, advice);
 }
 
 }  // namespace
@@ -41,9 +23,11 @@ std::size_t ResidentExperts::slot_bytes(const device::Device& device,
 ResidentExperts::ResidentExperts(const ModelConfig& config,
                                  device::Device& device,
                                  RoutedExperts& host,
+                                 const experts::ExpertReader& reader,
                                  int slots_per_layer)
     : device_(device),
       host_(host),
+      reader_(reader),
       shape_(shape_of(config, host.source())),
       n_experts_(host.source().n_experts()),
       top_k_(config.num_experts_per_tok),
@@ -57,7 +41,7 @@ ResidentExperts::ResidentExperts(const ModelConfig& config,
                                device::MemoryKind::device)) {
     for (int l = 0; l < host.source().n_moe_layers(); l++) {
         for (int s = 0; s < hot_.slots_per_layer(); s++)
-            fill(l, s, hot_.expert_in(l, s));
+            fill(l, s, read(l, hot_.expert_in(l, s), coming_));
         upload_slots(l);
     }
 }
@@ -69,16 +53,16 @@ std::byte* ResidentExperts::slot_at(int moe_layer_idx, int slot) const noexcept 
     return slots_.as<std::byte>() + idx * slot_bytes_;
 }
 
-void ResidentExperts::fill(int moe_layer_idx, int slot, int expert_idx) {
-    const experts::ExpertWeights& expert = host_.source().expert(moe_layer_idx, expert_idx);
-    for (const kernels::Weight* weight : {&expert.gate, &expert.up, &expert.down})
-        advise(*weight, MADV_WILLNEED);
+experts::ExpertWeights ResidentExperts::read(int moe_layer_idx,
+                                             int expert_idx,
+                                             std::vector<std::byte>& memory) {
+    return reader_.read(host_.source().expert(moe_layer_idx, expert_idx), memory);
+}
+
+void ResidentExperts::fill(int moe_layer_idx, int slot, const experts::ExpertWeights& expert) {
     device_.fill_expert_slot(shape_, slot_at(moe_layer_idx, slot),
                              {expert.gate.data, expert.up.data, expert.down.data, expert.gate.scale,
                               expert.up.scale, expert.down.scale});
-    // The checkpoint has it still.
-    for (const kernels::Weight* weight : {&expert.gate, &expert.up, &expert.down})
-        advise(*weight, MADV_PAGEOUT);
 }
 
 void ResidentExperts::upload_slots(int moe_layer_idx) {
@@ -103,11 +87,17 @@ device::ResidentExperts ResidentExperts::on_device(int moe_layer_idx,
 
 void ResidentExperts::move_hot() {
     for (const experts::ExpertMove& move : hot_.plan(kMovesAtATime)) {
-        fill(move.moe_layer_idx, move.slot, move.expert_idx);
-        if (move.evicted_expert_idx >= 0)
-            host_.exchange(move.moe_layer_idx, move.expert_idx, move.evicted_expert_idx);
+        const int layer = move.moe_layer_idx;
+        const bool has_place = move.evicted_expert_idx >= 0 && host_.has_copies();
+        // Both are read before either's place is written to.
+        const experts::ExpertWeights coming = read(layer, move.expert_idx, coming_);
+        if (has_place) {
+            const experts::ExpertWeights evicted = read(layer, move.evicted_expert_idx, evicted_);
+            host_.exchange(layer, move.expert_idx, move.evicted_expert_idx, evicted);
+        }
+        fill(layer, move.slot, coming);
         hot_.apply(move);
-        upload_slots(move.moe_layer_idx);
+        upload_slots(layer);
     }
 }
 

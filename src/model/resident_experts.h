@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "device/device.h"
+#include "experts/expert_reader.h"
 #include "experts/expert_store.h"
 #include "experts/hot_experts.h"
 #include "model/config.h"
@@ -17,10 +20,12 @@ namespace baltoro {
 class ResidentExperts {
   public:
     // `host` and the device must outlive the object. Uploads the first experts, which lie in the
-    // checkpoint; copies of them that the host may have are of no use to it.
+    // files of `reader`; copies of them that the host may have are of no use to it. Throws Error if
+    // they cannot be read.
     ResidentExperts(const ModelConfig& config,
                     device::Device& device,
                     RoutedExperts& host,
+                    const experts::ExpertReader& reader,
                     int slots_per_layer);
 
     // The experts of a layer as the device takes them, for rows of x.
@@ -37,7 +42,8 @@ class ResidentExperts {
     }
 
     // Between steps: gives slots to experts that have become hot. Answers that run on may change in
-    // their last bits, since device and host round differently.
+    // their last bits, since device and host round differently. Throws Error if an expert cannot be
+    // read, which then stays where it is, as do all that would have moved after it.
     void move_hot();
 
     // Bytes of one slot, for planning.
@@ -47,11 +53,15 @@ class ResidentExperts {
 
   private:
     std::byte* slot_at(int moe_layer_idx, int slot) const noexcept;
-    void fill(int moe_layer_idx, int slot, int expert_idx);
+    experts::ExpertWeights read(int moe_layer_idx, int expert_idx, std::vector<std::byte>& memory);
+    void fill(int moe_layer_idx, int slot, const experts::ExpertWeights& expert);
     void upload_slots(int moe_layer_idx);
 
     device::Device& device_;
     RoutedExperts& host_;
+    experts::ExpertReader reader_;
+    std::vector<std::byte> coming_;   // an expert on its way to the device
+    std::vector<std::byte> evicted_;  // one on its way to the host's copies
     device::ExpertShape shape_;
     int n_experts_;
     int top_k_;

@@ -2,11 +2,6 @@
 
 namespace baltoro {
 
-void RoutedExperts::exchange(int moe_layer_idx, int leaving, int coming) {
-    if (copied_)
-        copied_->exchange(moe_layer_idx, leaving, coming, source_.expert(moe_layer_idx, coming));
-}
-
 std::size_t RoutedExperts::bytes_per_row(int n_chosen) const noexcept {
     std::size_t bytes = 0;
     for (const experts::ExpertStore& store : node_stores())

@@ -29,8 +29,16 @@ class RoutedExperts {
     // All experts, whole, where they lie in the checkpoint.
     const experts::ExpertStore& source() const noexcept { return source_; }
 
-    // Between steps: the host computes `coming` instead of `leaving` from here on.
-    void exchange(int moe_layer_idx, int leaving, int coming);
+    bool has_copies() const noexcept { return copied_.has_value(); }
+
+    // Between steps, with copies: the host computes `coming`, whose weights are given whole and lie
+    // in ordinary memory, instead of `leaving` from here on.
+    void exchange(int moe_layer_idx,
+                  int leaving,
+                  int coming,
+                  const experts::ExpertWeights& weights) {
+        copied_->exchange(moe_layer_idx, leaving, coming, weights);
+    }
 
     // Bytes of weights that one row reads if it chooses n_chosen experts in every layer.
     std::size_t bytes_per_row(int n_chosen) const noexcept;
