@@ -62,28 +62,44 @@ GpuMemoryPlan plan_gpu_memory(const ModelConfig& config,
     return plan;
 }
 
+std::uint64_t gpu_graph_bytes(const ModelConfig& config) noexcept {
+    constexpr std::uint64_t kLaunchesPerLayer = 24;
+    constexpr std::uint64_t kLaunchBytes = std::uint64_t{64} << 10;
+    return static_cast<std::uint64_t>(config.num_hidden_layers) * kLaunchesPerLayer * kLaunchBytes;
+}
+
 std::string gpu_memory_line(const GpuMemoryPlan& plan, std::uint64_t available) {
     return fmt::format(
         "GPU memory: weights {:.2f} GB, KV cache {:.2f} GB ({} tokens), activations {:.2f} GB, "
-        "experts {:.2f} GB; {:.2f} of {:.2f} GB",
+        "{} graphs about {:.2f} GB, experts {:.2f} GB; {:.2f} of {:.2f} GB",
         gigabytes(plan.weights), gigabytes(plan.kv_cache), plan.kv_tokens,
-        gigabytes(plan.activations), gigabytes(plan.experts), gigabytes(plan.total()),
-        gigabytes(available));
+        gigabytes(plan.activations), plan.n_graphs, gigabytes(plan.graphs), gigabytes(plan.experts),
+        gigabytes(plan.total()), gigabytes(available));
 }
 
-int choose_gpu_experts(const std::string& wish,
-                       const GpuMemoryPlan& plan,
-                       std::uint64_t available,
-                       std::uint64_t expert_bytes,
-                       const ModelConfig& config) {
-    if (wish != "auto") return std::min(std::stoi(wish), config.n_routed_experts);
+void add_wishes(GpuMemoryPlan& plan,
+                const GpuWishes& wishes,
+                std::uint64_t available,
+                std::uint64_t expert_bytes,
+                const ModelConfig& config) {
+    const std::uint64_t of_each = expert_bytes * static_cast<std::uint64_t>(config.n_moe_layers());
+    const bool is_auto = wishes.experts == "auto";
+    // How many things of a size fit what is left, at most so many.
+    const auto fitting = [&](std::uint64_t size, int most, std::uint64_t margin) {
+        const std::uint64_t taken = plan.total() + margin;
+        if (available <= taken || size == 0) return 0;
+        return static_cast<int>(
+            std::min((available - taken) / size, static_cast<std::uint64_t>(most)));
+    };
+    if (!is_auto) plan.n_experts = std::min(std::stoi(wishes.experts), config.n_routed_experts);
+    plan.experts = of_each * static_cast<std::uint64_t>(plan.n_experts);
+    plan.n_graphs = fitting(gpu_graph_bytes(config), wishes.graphs, 0);
+    plan.graphs = gpu_graph_bytes(config) * static_cast<std::uint64_t>(plan.n_graphs);
+    if (!is_auto) return;
     // Something is left for what the driver and its libraries take later.
     constexpr std::uint64_t kMargin = std::uint64_t{256} << 20;
-    const std::uint64_t taken = plan.total() + kMargin;
-    const std::uint64_t of_each = expert_bytes * static_cast<std::uint64_t>(config.n_moe_layers());
-    if (available <= taken || of_each == 0) return 0;
-    return static_cast<int>(std::min<std::uint64_t>(
-        (available - taken) / of_each, static_cast<std::uint64_t>(config.n_routed_experts)));
+    plan.n_experts = fitting(of_each, config.n_routed_experts, kMargin);
+    plan.experts = of_each * static_cast<std::uint64_t>(plan.n_experts);
 }
 
 void require_gpu_memory(const GpuMemoryPlan& plan,

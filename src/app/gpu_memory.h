@@ -16,11 +16,23 @@ struct GpuMemoryPlan {
     std::uint64_t weights = 0;  // attention, shared experts, dense layers, head
     std::uint64_t kv_cache = 0;
     std::uint64_t activations = 0;  // of the largest step, with all scratch
+    std::uint64_t graphs = 0;       // an allowance, see gpu_graph_bytes()
     std::uint64_t experts = 0;      // routed experts that live there
     int kv_tokens = 0;              // in the cache
+    int n_graphs = 0;
+    int n_experts = 0;  // of each layer
 
-    std::uint64_t total() const noexcept { return weights + kv_cache + activations + experts; }
+    std::uint64_t total() const noexcept {
+        return weights + kv_cache + activations + graphs + experts;
+    }
 };
+
+// What is set aside for one recorded decode step: an estimate and no measurement of ours, for CUDA
+// does not say what a graph will take. It counts 24 launches a layer (an MoE layer with experts on
+// the GPU has 22) of 64 KiB each: 500, 1000 and 2000 empty kernels took 362, 395 and 458 MB of a
+// GPU with driver 470 (forums.developer.nvidia.com/t/244901), 63 to 66 kB a kernel. Newer drivers
+// may take less. K2: 96 MB.
+std::uint64_t gpu_graph_bytes(const ModelConfig& config) noexcept;
 
 // Whether a dense tensor is copied to the GPU: the embedding table only where it is the head too.
 bool lies_on_gpu(const ModelConfig& config, std::string_view name);
@@ -38,17 +50,24 @@ GpuMemoryPlan plan_gpu_memory(const ModelConfig& config,
                               const device::GpuStepShapes& shapes,
                               int kv_tokens);
 
-// "GPU memory: weights 10.51 GB, KV cache 9.20 GB (131072 tokens), activations 1.20 GB, experts
-// 0.00 GB; 20.91 of 79.10 GB"
+// "GPU memory: weights 10.51 GB, KV cache 9.20 GB (131072 tokens), activations 1.20 GB, 16 graphs
+// about 1.54 GB, experts 0.00 GB; 22.45 of 79.10 GB"
 std::string gpu_memory_line(const GpuMemoryPlan& plan, std::uint64_t available);
 
-// How many routed experts of each layer live on the GPU. `wish` is --gpu-experts: a number, or
-// auto, which takes what is left of the memory.
-int choose_gpu_experts(const std::string& wish,
-                       const GpuMemoryPlan& plan,
-                       std::uint64_t available,
-                       std::uint64_t expert_bytes,
-                       const ModelConfig& config);
+// What may be kept in the memory that the rest of a plan leaves.
+struct GpuWishes {
+    std::string experts = "0";  // --gpu-experts: a number of each layer, or auto, which takes the
+                                // memory that is left
+    int graphs = 0;             // at most, --gpu-graphs
+};
+
+// Adds graphs and experts to a plan: first experts where their number is given, then as many graphs
+// as are wished and fit, then experts that take what is left.
+void add_wishes(GpuMemoryPlan& plan,
+                const GpuWishes& wishes,
+                std::uint64_t available,
+                std::uint64_t expert_bytes,
+                const ModelConfig& config);
 
 // Throws Error with the numbers and the option that would help if the plan does not fit.
 void require_gpu_memory(const GpuMemoryPlan& plan,

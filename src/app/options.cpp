@@ -50,7 +50,8 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
         ->type_name("N");
     app.add_option("--gpu-graphs", options.gpu_graphs,
                    "Kinds of decode steps (by answers at once and length of the context) whose GPU "
-                   "kernels are recorded and started together; 0: each by itself; default 16")
+                   "kernels are recorded and started together, as far as its memory goes; 0: each "
+                   "by itself; default 16")
         ->check(CLI::Range(0, 1024))
         ->type_name("N");
     app.add_option(

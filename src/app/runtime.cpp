@@ -106,20 +106,19 @@ std::unique_ptr<device::Device> choose_device(const Runtime& runtime,
         plan_gpu_memory(config, runtime.checkpoint, shapes, limits.n_pages * device::kPageTokens);
     const std::uint64_t available = gpu->free_bytes();
     auto device = std::make_unique<device::GpuDevice>(std::move(gpu), options.gpu_graphs);
-    if (config.n_routed_experts > 0) {
-        const std::uint64_t expert_bytes =
-            device->expert_slot_bytes({config.hidden_size, config.moe_intermediate_size,
-                                       config.fp8_blocks ? DType::f8_e4m3 : DType::bf16});
-        limits.device_experts =
-            choose_gpu_experts(options.gpu_experts, plan, available, expert_bytes, config);
-        plan.experts = expert_bytes * static_cast<std::uint64_t>(config.n_moe_layers()) *
-                       static_cast<std::uint64_t>(limits.device_experts);
-    }
+    const std::uint64_t expert_bytes =
+        config.n_routed_experts == 0
+            ? 0
+            : device->expert_slot_bytes({config.hidden_size, config.moe_intermediate_size,
+                                         config.fp8_blocks ? DType::f8_e4m3 : DType::bf16});
+    add_wishes(plan, {options.gpu_experts, options.gpu_graphs}, available, expert_bytes, config);
     require_gpu_memory(plan, available, config);
     log_line(gpu_memory_line(plan, available));
-    if (limits.device_experts > 0)
-        log_line(fmt::format("experts: {} of {} of each layer live on the GPU",
-                             limits.device_experts, config.n_routed_experts));
+    device->limit_graphs(plan.n_graphs);
+    limits.device_experts = plan.n_experts;
+    if (plan.n_experts > 0)
+        log_line(fmt::format("experts: {} of {} of each layer live on the GPU", plan.n_experts,
+                             config.n_routed_experts));
     device->reserve(shapes);
     return device;
 }

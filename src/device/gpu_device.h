@@ -28,6 +28,9 @@ class GpuDevice final : public Device {
     explicit GpuDevice(std::unique_ptr<GpuPlatform> platform, int most_graphs = kMostGraphs);
     ~GpuDevice() override;
 
+    // Before the first step: keeps at most so many graphs.
+    void limit_graphs(int most_graphs) { graphs_ = StepGraphs(most_graphs); }
+
     // Takes the scratch memory of the largest step, so that no later step needs to.
     void reserve(const GpuStepShapes& shapes);
 
