@@ -39,6 +39,24 @@ std::uint64_t bytes_beside_experts(const ModelConfig& config,
     return bytes;
 }
 
+WeightBytes weight_bytes(const ModelConfig& config,
+                         const Checkpoint& checkpoint,
+                         int kv_tokens,
+                         const HostWeights& host) {
+    WeightBytes bytes{bytes_beside_experts(config, checkpoint, kv_tokens, host), 0};
+    for (const auto& [name, tensor] : checkpoint.tensors()) {
+        if (!stays_with_host(config, name, host))
+            bytes.gpu += is_used(config, name) ? tensor.size_bytes : 0;
+        else if (is_routed_expert(name))
+            bytes.host += tensor.size_bytes;
+    }
+    return bytes;
+}
+
+bool may_stay_cached(const WeightBytes& bytes, std::uint64_t available) noexcept {
+    return bytes.host + bytes.gpu <= available - available / 16;
+}
+
 std::vector<bool> experts_elsewhere(const ModelConfig& config, const HostWeights& host) {
     if (host.gpu_experts == 0) return {};
     std::vector<bool> elsewhere;

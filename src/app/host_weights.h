@@ -24,6 +24,23 @@ std::uint64_t bytes_beside_experts(const ModelConfig& config,
                                    int kv_tokens,
                                    const HostWeights& host);
 
+// Bytes that the host reads while the model runs and keeps, with a KV cache of so many tokens where
+// there is no GPU; and bytes of the checkpoint that lie on the GPU alone.
+struct WeightBytes {
+    std::uint64_t host = 0;
+    std::uint64_t gpu = 0;
+};
+WeightBytes weight_bytes(const ModelConfig& config,
+                         const Checkpoint& checkpoint,
+                         int kv_tokens,
+                         const HostWeights& host);
+
+// Whether the files' pages of what lies on the GPU may stay in the page cache, where the next start
+// finds them: if both sides' bytes fit the memory that is available before they are loaded, with a
+// sixteenth of it to spare for everything else. Where they do not they leave it: they would be in
+// the way of experts, some of which every token reads.
+bool may_stay_cached(const WeightBytes& bytes, std::uint64_t available) noexcept;
+
 // experts::Placement::lives_elsewhere; empty if all live with the host.
 std::vector<bool> experts_elsewhere(const ModelConfig& config, const HostWeights& host);
 

@@ -148,6 +148,9 @@ Runtime make_runtime(const RuntimeOptions& options,
     runtime.device =
         make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);
     const HostWeights host{runtime.device->overlaps_host(), limits.device_experts};
+    limits.keep_cached =
+        may_stay_cached(weight_bytes(runtime.config, runtime.checkpoint, context, host),
+                        numa::available_memory(topology).total_bytes);
     RoutedExperts experts = load(runtime, options, topology, host);
     // Uploading reads each weight once; experts are many, and read by themselves.
     if (host.has_gpu)
@@ -156,10 +159,12 @@ Runtime make_runtime(const RuntimeOptions& options,
     runtime.model =
         std::make_unique<Model>(runtime.config, runtime.checkpoint, *runtime.device, *runtime.team,
                                 kernels::table_for(isa), limits, std::move(experts));
-    if (host.has_gpu)
+    if (host.has_gpu && !limits.keep_cached) {
+        log_line("GPU weights leave the page cache: memory is short of them beside the experts");
         drop_from_page_cache(runtime.checkpoint, [&](std::string_view name) {
             return is_used(runtime.config, name) && !stays_with_host(runtime.config, name, host);
         });
+    }
     log_line(fmt::format(
         "running on {}; context {} tokens, at most {:.2f} GB of KV cache",
         runtime.device->describe(), context,

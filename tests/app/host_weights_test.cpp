@@ -61,3 +61,39 @@ TEST_CASE("the first experts of each layer live elsewhere") {
     for (std::size_t i = 0; i < elsewhere.size(); i++)
         CHECK(elsewhere[i] == (i % 12 < 5));
 }
+
+TEST_CASE(
+    "every byte that is used lies with the host or on the GPU, the table of both with the host") {
+    const ModelConfig config = read_model_config(kTiny);
+    const Checkpoint checkpoint(kTiny);
+    std::uint64_t all = 0;
+    std::uint64_t expert_bytes = 0;
+    for (const auto& [name, tensor] : checkpoint.tensors()) {
+        all += tensor.size_bytes;
+        if (name.find(".mlp.experts.") != std::string::npos) expert_bytes += tensor.size_bytes;
+    }
+    const std::uint64_t table = std::uint64_t{600} * 320 * sizeof(bf16_t);
+    const WeightBytes alone = weight_bytes(config, checkpoint, 10, kAlone);
+    CHECK(alone.host == all + 10 * KvPages::bytes_per_token(config));
+    CHECK(alone.gpu == 0);
+    const WeightBytes with_gpu = weight_bytes(config, checkpoint, 10, kWithGpu);
+    CHECK(with_gpu.host == table + expert_bytes);
+    CHECK(with_gpu.gpu == all - table - expert_bytes);
+    const WeightBytes with_experts = weight_bytes(config, checkpoint, 10, kWithExpertsThere);
+    CHECK(with_experts.host == table + expert_bytes / 12 * 7);
+    CHECK(with_experts.gpu == all - table - expert_bytes / 12 * 7);
+}
+
+// Kimi-K2: 1,030 GB in all, of which 10.5 GB lie on the GPU.
+TEST_CASE("what lies on the GPU stays in the page cache where memory is plenty") {
+    const std::uint64_t gb = 1'000'000'000;
+    const WeightBytes k2{1'020 * gb, 10'500'000'000};
+    CHECK(!may_stay_cached(k2, 512 * gb));
+    CHECK(!may_stay_cached(k2, 1'024 * gb));
+    CHECK(!may_stay_cached(k2, 1'090 * gb));
+    CHECK(may_stay_cached(k2, 1'100 * gb));
+    CHECK(may_stay_cached(k2, 1'536 * gb));
+    // With 60 GB of experts on the GPU as well.
+    CHECK(!may_stay_cached({960 * gb, 70 * gb}, 1'024 * gb));
+    CHECK(!may_stay_cached({1, 1}, 0));
+}
