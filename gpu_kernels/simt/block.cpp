@@ -83,6 +83,9 @@ void Block::prepare(const Shape& shape, Extent block_idx, std::size_t shared_byt
     for (int i = 0; i < n_lanes_; i++)
         order_[static_cast<std::size_t>(i)] =
             options_.order == LaneOrder::reversed ? n_lanes_ - 1 - i : i;
+    if (options_.pace != WarpPace::in_step)
+        drawn_warp_ = static_cast<int>(
+            next_random() % static_cast<std::uint64_t>((n_lanes_ + kWarpLanes - 1) / kWarpLanes));
 
     // Of the exact size, so that address sanitizer sees what lies beyond.
     if (shared_ == nullptr || shared_bytes != shared_bytes_) {
@@ -102,8 +105,29 @@ void Block::run(const Shape& shape,
     body_ = &body;
     error_ = nullptr;
     while (run_pass()) {
-        if (!resolve()) report_divergence();
+        if (!resolve() && !is_any_runnable()) report_divergence();
     }
+}
+
+bool Block::is_any_runnable() const noexcept {
+    return std::any_of(lanes_.begin(), lanes_.begin() + n_lanes_,
+                       [](const auto& lane) { return lane->state == LaneState::runnable; });
+}
+
+// Of a pass: whoever is ahead has it while it can run, whoever is behind when nobody else can.
+bool Block::drawn_warp_has_turn() const noexcept {
+    bool drawn_can_run = false;
+    bool others_can_run = false;
+    for (int i = 0; i < n_lanes_; i++) {
+        if (lanes_[static_cast<std::size_t>(i)]->state != LaneState::runnable) continue;
+        (i / kWarpLanes == drawn_warp_ ? drawn_can_run : others_can_run) = true;
+    }
+    return options_.pace == WarpPace::one_ahead ? drawn_can_run : !others_can_run;
+}
+
+bool Block::has_turn(int lane_idx, bool drawn_has_turn) const noexcept {
+    return options_.pace == WarpPace::in_step ||
+           (lane_idx / kWarpLanes == drawn_warp_) == drawn_has_turn;
 }
 
 // True while lanes are left. Throws what a lane has thrown.
@@ -112,10 +136,11 @@ bool Block::run_pass() {
         for (std::size_t i = order_.size(); i > 1; i--)
             std::swap(order_[i - 1], order_[next_random() % i]);
     }
+    const bool drawn_has_turn = options_.pace != WarpPace::in_step && drawn_warp_has_turn();
     bool is_left = false;
     for (const int idx : order_) {
         BlockLane& lane = *lanes_[static_cast<std::size_t>(idx)];
-        if (lane.state != LaneState::runnable) continue;
+        if (lane.state != LaneState::runnable || !has_turn(idx, drawn_has_turn)) continue;
         running_ = &lane;
         current_lane = &lane.lane;
         lane.fiber->resume();

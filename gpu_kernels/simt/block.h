@@ -40,10 +40,10 @@ struct BlockLane {
     std::unique_ptr<Fiber> fiber;
 };
 
-// Runs the threads of one block in passes: each pass resumes every runnable lane until it meets
-// others or finishes; then the meetings that are complete are resolved. So a lane has read what a
-// meeting gave it before the next one can change it. When nothing can go on, the block is
-// divergent. Used by Emulator alone.
+// Runs the threads of one block in passes: each pass resumes every runnable lane whose warp has its
+// turn until it meets others or finishes; then the meetings that are complete are resolved. So a
+// lane has read what a meeting gave it before the next one can change it. When nothing can go on,
+// the block is divergent. Used by Emulator alone.
 class Block {
   public:
     explicit Block(const EmulatorOptions& options);
@@ -68,6 +68,9 @@ class Block {
     static void lane_main(void* lane);
     void prepare(const Shape& shape, Extent block_idx, std::size_t shared_bytes);
     bool run_pass();
+    bool has_turn(int lane_idx, bool drawn_has_turn) const noexcept;
+    bool drawn_warp_has_turn() const noexcept;
+    bool is_any_runnable() const noexcept;
     bool resolve();
     bool resolve_warp(int first_lane);
     void release_warp_op(int first_lane, std::uint32_t mask);
@@ -81,6 +84,7 @@ class Block {
     std::vector<std::unique_ptr<BlockLane>> lanes_;  // grows to the largest block
     int n_lanes_ = 0;                                // of this block
     std::vector<int> order_;
+    int drawn_warp_ = 0;  // that is ahead or behind
     BlockLane* running_ = nullptr;
     const std::function<void()>* body_ = nullptr;
     std::exception_ptr error_;

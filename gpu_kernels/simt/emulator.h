@@ -21,9 +21,14 @@ class KernelError : public std::logic_error {
 // In which order the lanes of a block run between two points where they meet.
 enum class LaneOrder { forward, reversed, shuffled };
 
+// How the warps of a block get on: in step from one meeting to the next, or with one of them, drawn
+// anew for every block, as far ahead of the others as barriers let it, or as far behind.
+enum class WarpPace { in_step, one_ahead, one_behind };
+
 struct EmulatorOptions {
     LaneOrder order = LaneOrder::forward;
-    std::uint64_t seed = 1;  // of the shuffled order
+    std::uint64_t seed = 1;  // of the shuffled order and of the warp that is drawn
+    WarpPace pace = WarpPace::in_step;
 };
 
 // Where the lanes of a warp meet.

@@ -28,6 +28,18 @@ simt::LaneOrder lane_order(EmulationOptions::Lanes lanes) {
     return simt::LaneOrder::shuffled;
 }
 
+simt::WarpPace warp_pace(EmulationOptions::Warps warps) {
+    switch (warps) {
+        case EmulationOptions::Warps::in_step:
+            return simt::WarpPace::in_step;
+        case EmulationOptions::Warps::one_ahead:
+            return simt::WarpPace::one_ahead;
+        case EmulationOptions::Warps::one_behind:
+            break;
+    }
+    return simt::WarpPace::one_behind;
+}
+
 // Entries hold their arguments by value: what changes from replay to replay shows only if kernels
 // read it from memory, as on a GPU.
 class EmulatedGraph final : public GpuGraph {
@@ -48,7 +60,7 @@ class EmulatedPlatform final : public GpuPlatform {
   public:
     explicit EmulatedPlatform(const EmulationOptions& options)
         : options_(options),
-          stream_({{lane_order(options.lanes), options.seed},
+          stream_({{lane_order(options.lanes), options.seed, warp_pace(options.warps)},
                    options.is_asynchronous,
                    options.max_delay_us,
                    options.most_queued}) {}

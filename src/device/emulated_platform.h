@@ -14,6 +14,8 @@ struct EmulationOptions {
     std::size_t most_queued = 1024;  // entries of the stream; who queues more waits, as with CUDA
     std::uint64_t seed = 1;
     enum class Lanes : std::uint8_t { forward, reversed, shuffled } lanes = Lanes::forward;
+    // One warp of each block as far ahead of the others as barriers let it, or as far behind.
+    enum class Warps : std::uint8_t { in_step, one_ahead, one_behind } warps = Warps::in_step;
     std::size_t memory_bytes = std::size_t{16} << 30;  // of the device that is emulated
 };
 

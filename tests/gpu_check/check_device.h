@@ -24,8 +24,8 @@ struct CheckDevice {
     simt::Stream* stream() const { return platform->stream(); }
 };
 
-// The devices asked for on the command line: the emulator with its lanes forward, reversed and
-// shuffled, or the CUDA device. One owner: main.
+// The devices asked for on the command line: the emulator in three ways to run lanes and warps, or
+// the CUDA device. One owner: main.
 std::vector<CheckDevice>& check_devices();
 
 // An array in device memory between two canaries, which are checked by download() and at the end.

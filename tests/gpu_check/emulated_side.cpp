@@ -6,10 +6,14 @@
 namespace baltoro::gpu_check {
 namespace {
 
-void add_emulated(const char* name, device::EmulationOptions::Lanes lanes) {
+using Lanes = device::EmulationOptions::Lanes;
+using Warps = device::EmulationOptions::Warps;
+
+void add_emulated(const char* name, Lanes lanes, Warps warps) {
     device::EmulationOptions options;
     options.is_asynchronous = false;
     options.lanes = lanes;
+    options.warps = warps;
     options.seed = check_seed();
     check_devices().push_back(
         {name, device::make_emulated_platform(options), &emulated_simt_kernels()});
@@ -18,10 +22,9 @@ void add_emulated(const char* name, device::EmulationOptions::Lanes lanes) {
 }  // namespace
 
 void add_emulated_devices() {
-    using Lanes = device::EmulationOptions::Lanes;
-    add_emulated("emulated, lanes forward", Lanes::forward);
-    add_emulated("emulated, lanes reversed", Lanes::reversed);
-    add_emulated("emulated, lanes shuffled", Lanes::shuffled);
+    add_emulated("emulated, lanes forward, one warp ahead", Lanes::forward, Warps::one_ahead);
+    add_emulated("emulated, lanes reversed, one warp behind", Lanes::reversed, Warps::one_behind);
+    add_emulated("emulated, lanes shuffled", Lanes::shuffled, Warps::in_step);
 }
 
 }  // namespace baltoro::gpu_check

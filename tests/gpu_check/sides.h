@@ -6,8 +6,8 @@
 
 namespace baltoro::gpu_check {
 
-// Adds to check_devices() the emulator, with its lanes forward, reversed and shuffled. Throws
-// Error where it was left out.
+// Adds to check_devices() the emulator: with its lanes forward and one warp ahead of the others,
+// reversed and one behind, and shuffled. Throws Error where it was left out.
 void add_emulated_devices();
 
 // Adds a CUDA device. Throws Error if it cannot be used.

@@ -18,16 +18,22 @@ struct IntArgs {
     int n;
 };
 
-void run(void (*kernel)(IntArgs), const Shape& shape, IntArgs args, LaneOrder order) {
-    EmulatedStream stream({{order, 7}, false, 0});
+void run(void (*kernel)(IntArgs),
+         const Shape& shape,
+         IntArgs args,
+         LaneOrder order,
+         WarpPace pace = WarpPace::in_step) {
+    EmulatedStream stream({{order, 7, pace}, false, 0});
     launch<NoShared>(stream.handle(), shape, kernel, args);
     stream.wait();
 }
 
-std::string failure_of(void (*kernel)(IntArgs), LaneOrder order = LaneOrder::forward) {
+std::string failure_of(void (*kernel)(IntArgs),
+                       LaneOrder order = LaneOrder::forward,
+                       WarpPace pace = WarpPace::in_step) {
     std::vector<int> dst(1024);
     try {
-        run(kernel, {{1}, {64}}, {dst.data(), 64}, order);
+        run(kernel, {{1}, {64}}, {dst.data(), 64}, order, pace);
     } catch (const KernelError& error) {
         return error.what();
     }
@@ -82,6 +88,47 @@ TEST_CASE("a barrier makes shared memory visible, and a missing one shows in eve
     }
 }
 
+__global__ void half_at_barrier(IntArgs) {
+    if (threadIdx.x < 32) __syncthreads();
+}
+
+// Every warp shows its turn to the next, round after round, in one place: the second barrier keeps
+// a warp from writing the next turn before it was read.
+template <bool kHasSecondBarrier>
+__global__ void pass_turns(IntArgs args) {
+    ExchangeShared& shared = simt::shared<ExchangeShared>();
+    const int warp = static_cast<int>(threadIdx.x / 32);
+    int n_right = 0;
+    for (int turn = 0; turn < args.n; turn++) {
+        if (threadIdx.x % 32 == 0) shared.values[warp] = turn;
+        __syncthreads();
+        n_right += shared.values[1 - warp] == turn ? 1 : 0;
+        if (kHasSecondBarrier) __syncthreads();
+    }
+    args.dst[threadIdx.x] = n_right;
+}
+
+template <bool kHasSecondBarrier>
+bool passes_turns(WarpPace pace) {
+    std::vector<int> dst(64);
+    EmulatedStream stream({{LaneOrder::forward, 7, pace}, false, 0});
+    launch<ExchangeShared>(stream.handle(), {{1}, {64}}, pass_turns<kHasSecondBarrier>,
+                           IntArgs{dst.data(), 5});
+    stream.wait();
+    return std::all_of(dst.begin(), dst.end(), [](int n_right) { return n_right == 5; });
+}
+
+TEST_CASE("a barrier that keeps one warp from running ahead is missed when one does") {
+    for (const WarpPace pace : {WarpPace::in_step, WarpPace::one_ahead, WarpPace::one_behind}) {
+        CAPTURE(static_cast<int>(pace));
+        CHECK(passes_turns<true>(pace));
+        CHECK(failure_of(half_at_barrier, LaneOrder::forward, pace) ==
+              "divergent block (0, 0, 0): thread 0 waits at __syncthreads; thread 32 has returned");
+    }
+    CHECK_FALSE(passes_turns<false>(WarpPace::one_ahead));
+    CHECK_FALSE(passes_turns<false>(WarpPace::one_behind));
+}
+
 __global__ void exchange_in_warp(IntArgs args) {
     const int lane = static_cast<int>(threadIdx.x % 32);
     int sum = lane;
@@ -104,9 +151,6 @@ TEST_CASE("warps shuffle and vote") {
     }
 }
 
-__global__ void half_at_barrier(IntArgs) {
-    if (threadIdx.x < 32) __syncthreads();
-}
 __global__ void meets_differently(IntArgs) {
     if (threadIdx.x < 3)
         __syncwarp();
