@@ -43,7 +43,8 @@ __device__ float group_score(const float* choice, int n) {
 }
 
 // Keeps the topk_group groups with the best scores, ties to the lower: a group stays if fewer than
-// topk_group others beat it. Contains two barriers.
+// topk_group others beat it. Contains a barrier; what a thread drops is what it looks at in
+// best_of_block().
 __device__ void drop_groups(const ChooseExperts& args, ChooseExpertsShared& shared) {
     const int group_size = args.n_experts / args.n_group;
     for (int g = static_cast<int>(threadIdx.x / 32); g < args.n_group; g += kChooseThreads / 32) {
@@ -60,10 +61,10 @@ __device__ void drop_groups(const ChooseExperts& args, ChooseExpertsShared& shar
                 is_better(shared.group_score[other], other, shared.group_score[g], g) ? 1 : 0;
         if (n_better >= args.topk_group) shared.choice[e] = -INFINITY;
     }
-    __syncthreads();
 }
 
-// The index of the block's largest choice, ties to the lower. Contains two barriers.
+// The index of the block's largest choice, ties to the lower. Contains a barrier; the next call
+// needs another before it.
 __device__ int best_of_block(int n_experts, ChooseExpertsShared& shared) {
     float best = -INFINITY;
     int best_idx = kMostExperts;
@@ -92,7 +93,6 @@ __device__ int best_of_block(int n_experts, ChooseExpertsShared& shared) {
             best_idx = shared.best_idx[w];
         }
     }
-    __syncthreads();
     return best_idx;
 }
 

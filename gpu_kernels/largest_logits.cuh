@@ -56,7 +56,8 @@ __device__ void visit_logits(const float* row, int n, const Visit& visit) {
 }
 
 // A key that at least k keys of the row reach: the k-th of the groups' maxima, without its index.
-// 0, which all reach, if fewer than k groups have logits. Ends with a barrier.
+// 0, which all reach, if fewer than k groups have logits. Contains a barrier; another must come
+// before the threshold is read.
 __device__ void find_first_threshold(const float* row, int n, int k, LargestShared& shared) {
     constexpr int kGroups = kLargestThreads / kLargestGroup;
     const int group = static_cast<int>(threadIdx.x) / kLargestGroup;
@@ -76,7 +77,6 @@ __device__ void find_first_threshold(const float* row, int n, int k, LargestShar
             n_better += shared.keys[g] > key ? 1 : 0;
         if (n_better == k - 1 && key != 0) shared.threshold = key & ~uint64_t{0xffffffffu};
     }
-    __syncthreads();
 }
 
 // Collects the row's keys that reach the threshold, as many as there is room for. Contains two

@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kPanelThreads) panel_product(PanelProduct args
             copy_panel<kPanelWeights>(shared.w[stage % kPanelStages], args.w, first_weight, args.n,
                                       stage * kPanelK, args.k);
         }
-        simt::async_commit();
+        simt::async_commit();  // of nothing behind the last stage, so all copies are waited for
     };
 
     float sums[kRowTiles][kColumnTiles][4] = {};
@@ -128,7 +128,6 @@ __global__ void __launch_bounds__(kPanelThreads) panel_product(PanelProduct args
                                            {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]});
         }
     }
-    simt::async_wait<0>();
 #pragma unroll
     for (int i = 0; i < kRowTiles; i++) {
 #pragma unroll

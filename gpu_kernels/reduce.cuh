@@ -53,8 +53,8 @@ __device__ int first_held(int lane) {
     return first;
 }
 
-// The sum over a block of kThreads; `warp_sums` is shared memory of kThreads / 32 floats. Contains
-// two barriers, so the memory may be used again at once.
+// The sum over a block of kThreads; `warp_sums` is shared memory of kThreads / 32 floats, which may
+// be used again after a barrier. Contains one.
 template <int kThreads>
 __device__ float block_sum(float value, float* warp_sums) {
     constexpr int kWarps = kThreads / 32;
@@ -64,7 +64,6 @@ __device__ float block_sum(float value, float* warp_sums) {
     float sum = 0.0f;
     for (int w = 0; w < kWarps; w++)
         sum += warp_sums[w];
-    __syncthreads();
     return sum;
 }
 

@@ -98,12 +98,13 @@ template <int kRows>
 __device__ float block_dot(float (&sums)[kBlockWeights * kRows], RowProductShared<kRows>& shared) {
     constexpr int kValues = kBlockWeights * kRows;
     constexpr int kHeld = kValues > 32 ? kValues / 32 : 1;
+    constexpr int kHolders = kValues < 32 ? 32 / kValues : 1;  // neighbours with the same sum
     warp_sums<kValues>(sums);
     const int lane = static_cast<int>(threadIdx.x % 32);
     const int first = first_held<kValues>(lane);
 #pragma unroll
     for (int i = 0; i < kHeld; i++)
-        shared.warp_sums[threadIdx.x / 32][first + i] = sums[i];
+        if (lane % kHolders == 0) shared.warp_sums[threadIdx.x / 32][first + i] = sums[i];
     __syncthreads();
     float total = 0.0f;
     if (threadIdx.x < kValues)
@@ -155,12 +156,12 @@ __device__ void gated_slots(const Weight& gate,
 }
 
 // silu(gate x) * (up x) of a block with gated_slots(), for the threads below 2 * kRows: that of
-// gate's row and x's row of their number, s * kRows + r. Contains three barriers.
+// gate's row and x's row of their number, s * kRows + r. Contains two barriers.
 template <int kRows>
 __device__ float block_gated(float (&sums)[kBlockWeights * kRows],
                              RowProductShared<kRows>& shared) {
     const float sum = block_dot<kRows>(sums, shared);
-    __syncthreads();
+    // Nobody else reads this thread's place.
     if (threadIdx.x < kBlockWeights * kRows) shared.warp_sums[0][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.x >= 2 * kRows) return 0.0f;
