@@ -16,6 +16,8 @@ constexpr int kPoison = 0xff;
 
 constexpr std::size_t kSharedAlignment = 128;
 
+constexpr std::uint32_t kWholeWarp = 0xffffffffu;
+
 const char* op_name(const BlockLane& lane) {
     if (lane.state == LaneState::finished) return "has returned";
     if (lane.state == LaneState::at_barrier) return "waits at __syncthreads";
@@ -95,6 +97,7 @@ void Block::prepare(const Shape& shape, Extent block_idx, std::size_t shared_byt
     }
     shared_bytes_ = shared_bytes;
     if (shared_bytes > 0) std::memset(shared_.get(), kPoison, shared_bytes);
+    if (options_.finds_races) accesses_.begin(shared_bytes, n_lanes_);
 }
 
 void Block::run(const Shape& shape,
@@ -107,6 +110,8 @@ void Block::run(const Shape& shape,
     while (run_pass()) {
         if (!resolve() && !is_any_runnable()) report_divergence();
     }
+    if (options_.finds_races && !accesses_.found().empty())
+        throw KernelError("block " + name_of(block_idx) + ": " + accesses_.found());
 }
 
 bool Block::is_any_runnable() const noexcept {
@@ -167,6 +172,7 @@ bool Block::resolve() {
     if (all_at_barrier) {
         for (int i = 0; i < n_lanes_; i++)
             lanes_[static_cast<std::size_t>(i)]->state = LaneState::runnable;
+        accesses_.pass_barrier();
     }
     return has_met || all_at_barrier;
 }
@@ -198,6 +204,8 @@ bool Block::resolve_warp(int first_lane) {
 void Block::release_warp_op(int first_lane, std::uint32_t mask) {
     const BlockLane& leader =
         *lanes_[static_cast<std::size_t>(first_lane + std::countr_zero(mask))];
+    if (leader.op == WarpOp::sync && mask == kWholeWarp && options_.finds_races)
+        accesses_.pass_warp_barrier(first_lane / kWarpLanes);
     if (leader.op == WarpOp::mma) {
         multiply_fragments(first_lane);
     } else {
@@ -271,6 +279,13 @@ const void* Block::meet_warp(WarpOp op,
 const BlockLane& Block::lane_of_warp(int lane) const noexcept {
     const int first = running_->lane.linear_idx / kWarpLanes * kWarpLanes;
     return *lanes_[static_cast<std::size_t>(first + lane)];
+}
+
+void Block::note_access(const void* at, std::size_t n_bytes, bool is_write) {
+    if (!options_.finds_races) return;
+    const auto offset =
+        reinterpret_cast<std::uintptr_t>(at) - reinterpret_cast<std::uintptr_t>(shared_.get());
+    if (offset < shared_bytes_) accesses_.add(running_->lane.linear_idx, offset, n_bytes, is_write);
 }
 
 void* Block::shared_memory(std::size_t size_bytes) {

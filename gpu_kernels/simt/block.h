@@ -11,6 +11,7 @@
 
 #include "gpu_kernels/simt/emulator.h"
 #include "gpu_kernels/simt/fiber.h"
+#include "gpu_kernels/simt/shared_accesses.h"
 
 namespace baltoro::simt {
 
@@ -57,6 +58,7 @@ class Block {
     void meet_block();
     const void* meet_warp(WarpOp op, std::uint32_t mask, const void* given, std::size_t n_bytes);
     void* shared_memory(std::size_t size_bytes);
+    void note_access(const void* at, std::size_t n_bytes, bool is_write);
     BlockLane& running() noexcept { return *running_; }
     const BlockLane& lane_of_warp(int lane) const noexcept;
 
@@ -90,6 +92,7 @@ class Block {
     std::exception_ptr error_;
     std::unique_ptr<std::byte, Free> shared_;
     std::size_t shared_bytes_ = 0;
+    SharedAccesses accesses_;
 };
 
 }  // namespace baltoro::simt

@@ -67,6 +67,10 @@ const void* shown_by(int lane) noexcept {
     return current_lane->block->lane_of_warp(lane).shown;
 }
 
+void note_access(const void* at, std::size_t n_bytes, bool is_write) {
+    if (current_lane != nullptr) current_lane->block->note_access(at, n_bytes, is_write);
+}
+
 void* shared_memory(std::size_t size_bytes) {
     return current_lane->block->shared_memory(size_bytes);
 }
@@ -106,6 +110,7 @@ const std::byte* matrix_row(int idx) {
 
 void give_row(const void* row) {
     require_aligned(row, 16, "ldmatrix");
+    note_access(row, 16, false);
     meet_warp(WarpOp::ldmatrix, 0xffffffffu, &row, sizeof row);
 }
 
@@ -134,6 +139,7 @@ void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
 void async_copy16(void* shared_dst, const void* src, bool is_valid) {
     require_aligned(shared_dst, 16, "async_copy16");
     if (is_valid) require_aligned(src, 16, "async_copy16");
+    note_access(shared_dst, 16, true);  // from here on, at the latest at the wait
     std::memset(shared_dst, 0xff, 16);
     BlockLane& lane = current_lane->block->running();
     lane.copies.push_back({shared_dst, src, is_valid});
@@ -154,6 +160,7 @@ void async_wait_groups(int n_left) {
         n_copies += lane.groups[n_groups++];
     for (std::size_t i = 0; i < n_copies; i++) {
         const AsyncCopy& copy = lane.copies[i];
+        note_access(copy.dst, 16, true);
         if (copy.is_valid)
             std::memcpy(copy.dst, copy.src, 16);
         else

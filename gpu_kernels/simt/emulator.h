@@ -29,6 +29,9 @@ struct EmulatorOptions {
     LaneOrder order = LaneOrder::forward;
     std::uint64_t seed = 1;  // of the shuffled order and of the warp that is drawn
     WarpPace pace = WarpPace::in_step;
+    // Whether a block ends with an error where no barrier stands between two accesses to shared
+    // memory: those of watched_memory.cpp and of the wrappers.
+    bool finds_races = false;
 };
 
 // Where the lanes of a warp meet.
@@ -76,6 +79,8 @@ void meet_block();
 void meet_warp(WarpOp op, std::uint32_t mask, const void* given, std::size_t n_bytes);
 // What a lane of the warp gave to the last meeting; valid until the caller meets again.
 const void* shown_by(int lane) noexcept;
+// The running thread, if there is one, reads or writes memory: of interest if it is shared memory.
+void note_access(const void* at, std::size_t n_bytes, bool is_write);
 // The block's shared memory; fails unless the launch asked for that many bytes.
 void* shared_memory(std::size_t size_bytes);
 [[noreturn]] void fail(const std::string& what);

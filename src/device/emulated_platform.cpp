@@ -60,7 +60,8 @@ class EmulatedPlatform final : public GpuPlatform {
   public:
     explicit EmulatedPlatform(const EmulationOptions& options)
         : options_(options),
-          stream_({{lane_order(options.lanes), options.seed, warp_pace(options.warps)},
+          stream_({{lane_order(options.lanes), options.seed, warp_pace(options.warps),
+                    options.finds_races},
                    options.is_asynchronous,
                    options.max_delay_us,
                    options.most_queued}) {}

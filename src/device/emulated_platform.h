@@ -16,6 +16,9 @@ struct EmulationOptions {
     enum class Lanes : std::uint8_t { forward, reversed, shuffled } lanes = Lanes::forward;
     // One warp of each block as far ahead of the others as barriers let it, or as far behind.
     enum class Warps : std::uint8_t { in_step, one_ahead, one_behind } warps = Warps::in_step;
+    // See simt::EmulatorOptions; of use where the kernels are compiled for it, as for
+    // gpu_check_races.
+    bool finds_races = false;
     std::size_t memory_bytes = std::size_t{16} << 30;  // of the device that is emulated
 };
 

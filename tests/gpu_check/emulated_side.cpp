@@ -9,11 +9,12 @@ namespace {
 using Lanes = device::EmulationOptions::Lanes;
 using Warps = device::EmulationOptions::Warps;
 
-void add_emulated(const char* name, Lanes lanes, Warps warps) {
+void add_emulated(const char* name, Lanes lanes, Warps warps, bool finds_races = false) {
     device::EmulationOptions options;
     options.is_asynchronous = false;
     options.lanes = lanes;
     options.warps = warps;
+    options.finds_races = finds_races;
     options.seed = check_seed();
     check_devices().push_back(
         {name, device::make_emulated_platform(options), &emulated_simt_kernels()});
@@ -25,6 +26,11 @@ void add_emulated_devices() {
     add_emulated("emulated, lanes forward, one warp ahead", Lanes::forward, Warps::one_ahead);
     add_emulated("emulated, lanes reversed, one warp behind", Lanes::reversed, Warps::one_behind);
     add_emulated("emulated, lanes shuffled", Lanes::shuffled, Warps::in_step);
+}
+
+void add_watched_device() {
+    add_emulated("emulated, all accesses to shared memory watched", Lanes::forward, Warps::in_step,
+                 true);
 }
 
 }  // namespace baltoro::gpu_check

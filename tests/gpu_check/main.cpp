@@ -1,6 +1,6 @@
 // Checks every GPU kernel against its contract, on the emulator or on a CUDA device, or measures
 // them on the latter.
-//   gpu_check [--device emulated|cuda] [--gpu N] [--seed N] [doctest's options]
+//   gpu_check [--device emulated|watched|cuda] [--gpu N] [--seed N] [doctest's options]
 //   gpu_check --bench [--gpu N] [--json FILE]
 // Without a CUDA device both say "skipped: no CUDA device" and exit with 77.
 
@@ -69,6 +69,10 @@ int run(int argc, char** argv) {
         if (options.measures)
             throw Error("the emulator's time says nothing about a GPU's: --bench needs a GPU");
         add_emulated_devices();
+        return check_kernels(argc, argv);
+    }
+    if (options.device == "watched") {
+        add_watched_device();
         return check_kernels(argc, argv);
     }
     if (options.device != "cuda") throw Error("no device \"" + options.device + "\"");

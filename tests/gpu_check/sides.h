@@ -10,6 +10,10 @@ namespace baltoro::gpu_check {
 // reversed and one behind, and shuffled. Throws Error where it was left out.
 void add_emulated_devices();
 
+// Adds the emulator as it finds accesses to shared memory that no barrier orders, in a program
+// whose kernels are compiled for it. Throws Error where it was left out.
+void add_watched_device();
+
 // Adds a CUDA device. Throws Error if it cannot be used.
 void add_cuda_device(int gpu_idx);
 
