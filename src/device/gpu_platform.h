@@ -52,9 +52,10 @@ class GpuPlatform {
     // Bytes that allocate() can still give to device memory.
     virtual std::size_t free_bytes() const = 0;
 
-    // Queued in the stream. The source has been read when the call returns.
+    // Queued in the stream; to device memory. The source has been read when the call returns.
     virtual void copy_to_device(void* dst, const void* host_src, std::size_t size_bytes) = 0;
-    // Queued in the stream; both in device or shared memory.
+    // Queued in the stream; one in device memory, the other in device or shared memory: CUDA makes
+    // the host wait for a copy from shared memory to shared memory.
     virtual void copy_within(void* dst, const void* src, std::size_t size_bytes) = 0;
     // Waits for the stream and the copy.
     virtual void copy_to_host(void* host_dst, const void* src, std::size_t size_bytes) = 0;

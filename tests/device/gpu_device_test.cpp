@@ -11,11 +11,12 @@
 
 #include "base/error.h"
 #include "device/cpu_device.h"
-#include "device/emulated_platform.h"
 #include "tests/device/random_values.h"
+#include "tests/device/test_platform.h"
 
 using namespace baltoro;
 using namespace baltoro::device;
+using baltoro::testing::make_test_platform;
 using baltoro::testing::random_bf16;
 using baltoro::testing::random_f32;
 
@@ -101,7 +102,7 @@ template <typename Compute>
 double gpu_from_cpu(StepKind kind, const Compute& compute) {
     numa::Team team(std::vector<numa::WorkerPlace>(1), 0);
     CpuDevice cpu(team, kernels::IsaLevel::scalar);
-    GpuDevice gpu(make_emulated_platform(delayed()));
+    GpuDevice gpu(make_test_platform(delayed()));
     std::vector<double> results[2];
     Device* const devices[2] = {&cpu, &gpu};
     for (int d = 0; d < 2; d++) {
@@ -253,7 +254,7 @@ TEST_CASE("attention agrees with the CPU's over pages in any order, alone and in
 }
 
 TEST_CASE("a step that ends early, its host work begun, is forgotten when the next begins") {
-    GpuDevice device(make_emulated_platform(delayed()));
+    GpuDevice device(make_test_platform(delayed()));
     device.begin_step(StepKind::prefill);
     (void)device.begin_host_work({[](void*) { FAIL("given up"); }, nullptr});
     for (const StepKind kind : kKinds) {
@@ -268,7 +269,7 @@ TEST_CASE("a step that ends early, its host work begun, is forgotten when the ne
 }
 
 TEST_CASE("an error of the host's work comes out of finish, and the device can be used again") {
-    GpuDevice device(make_emulated_platform(delayed()));
+    GpuDevice device(make_test_platform(delayed()));
     const int number = device.begin_host_work(
         {[](void*) { throw Error("an expert id is out of range"); }, nullptr});
     device.end_host_work(number);

@@ -7,12 +7,13 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
-#include "device/emulated_platform.h"
 #include "device/gpu_device.h"
 #include "tests/device/random_values.h"
+#include "tests/device/test_platform.h"
 
 using namespace baltoro;
 using namespace baltoro::device;
+using baltoro::testing::make_test_platform;
 using baltoro::testing::random_bf16;
 
 namespace {
@@ -73,7 +74,7 @@ class Steps {
 TEST_CASE("a step like one before is repeated, with the host's works of its own") {
     for (std::uint64_t seed = 1; seed <= 4; seed++) {
         CAPTURE(seed);
-        GpuDevice device(make_emulated_platform(delayed(seed)));
+        GpuDevice device(make_test_platform(delayed(seed)));
         Steps steps(device);
         float expected = 0;
         for (int i = 1; i <= 10; i++) {
@@ -86,7 +87,7 @@ TEST_CASE("a step like one before is repeated, with the host's works of its own"
 }
 
 TEST_CASE("a context of another length makes another graph, and the old one is still there") {
-    GpuDevice device(make_emulated_platform(delayed(1)));
+    GpuDevice device(make_test_platform(delayed(1)));
     Steps steps(device);
     for (const int position : {100, 127, 128, 200, 255, 126, 0})
         (void)steps.run(1, position);
@@ -95,7 +96,7 @@ TEST_CASE("a context of another length makes another graph, and the old one is s
 }
 
 TEST_CASE("with no graphs to keep, every step is launched") {
-    GpuDevice device(make_emulated_platform(delayed(1)), 0);
+    GpuDevice device(make_test_platform(delayed(1)), 0);
     Steps steps(device);
     for (int i = 1; i <= 4; i++)
         CHECK(steps.run(1) == 2.0f * static_cast<float>(i));
@@ -105,7 +106,7 @@ TEST_CASE("with no graphs to keep, every step is launched") {
 
 TEST_CASE("graphs go when scratch memory that they use grows") {
     constexpr int kSize = 64;
-    GpuDevice device(make_emulated_platform(delayed(1)));
+    GpuDevice device(make_test_platform(delayed(1)));
     const std::vector<bf16_t> weights = random_bf16(kSize * kSize, 1, 0.3);
     const Matrix w = device.place({DType::bf16,
                                    {kSize, kSize},
@@ -144,7 +145,7 @@ TEST_CASE("graphs go when scratch memory that they use grows") {
 TEST_CASE("a step that ends early while it is recorded is forgotten, those behind it are right") {
     for (const bool releases_memory : {false, true}) {
         CAPTURE(releases_memory);
-        GpuDevice device(make_emulated_platform(delayed(3)));
+        GpuDevice device(make_test_platform(delayed(3)));
         Steps steps(device);
         CHECK(steps.run(1) == 2.0f);
         Buffer held = device.allocate(64, MemoryKind::shared);
@@ -161,7 +162,7 @@ TEST_CASE("a step that ends early while it is recorded is forgotten, those behin
 }
 
 TEST_CASE("an error of the host's work in a repeated step leaves the graph usable") {
-    GpuDevice device(make_emulated_platform(delayed(2)));
+    GpuDevice device(make_test_platform(delayed(2)));
     Steps steps(device);
     for (int i = 1; i <= 3; i++)
         (void)steps.run(0);

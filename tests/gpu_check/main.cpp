@@ -19,16 +19,6 @@
 
 namespace baltoro::gpu_check {
 
-std::vector<CheckDevice>& check_devices() {
-    static std::vector<CheckDevice> devices;
-    return devices;
-}
-
-std::uint64_t& check_seed() {
-    static std::uint64_t seed = 1;
-    return seed;
-}
-
 namespace {
 
 constexpr int kSkipped = 77;  // as meson understands it
