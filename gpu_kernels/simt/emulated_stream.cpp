@@ -64,6 +64,11 @@ bool EmulatedStream::has_failed() {
     return error_ != nullptr;
 }
 
+bool EmulatedStream::is_idle() {
+    const std::lock_guard lock(mutex_);
+    return entries_.empty() && !is_busy_;
+}
+
 void EmulatedStream::work() {
     std::unique_lock lock(mutex_);
     while (true) {

@@ -51,6 +51,8 @@ class EmulatedStream {
     void wait();
     // An entry has thrown, and nobody has waited since.
     bool has_failed();
+    // Nothing is queued or being executed.
+    bool is_idle();
 
   private:
     void work();
