@@ -42,8 +42,7 @@ std::string not_compiled_line(std::string_view gpu, int capability, std::string_
 }
 
 std::string driver_line(int driver, int runtime) {
-    if (driver == 0)
-        return "no NVIDIA driver was found (libcuda.so.1)";
+    if (driver == 0) return "no NVIDIA driver was found (libcuda.so.1)";
     return fmt::format(
         "the NVIDIA driver is too old: it knows CUDA {}, this program needs {}; update the driver",
         version(driver), version(runtime));

@@ -1,20 +1,16 @@
 #include "device/cuda_graph.h"
 
-#include <utility>
-
-#include "device/cuda_call.h"
-
 namespace baltoro::device {
 namespace {
 
 class CudaGraph final : public GpuGraph {
   public:
-    CudaGraph(cudaGraphExec_t executable, cudaStream_t stream, int gpu_idx, std::string name)
-        : executable_(executable), stream_(stream), gpu_idx_(gpu_idx), name_(std::move(name)) {}
+    CudaGraph(cudaGraphExec_t executable, const CudaContext& context)
+        : executable_(executable), context_(context) {}
     // The driver does not promise that an executable may end while it runs.
     ~CudaGraph() override {
-        cudaSetDevice(gpu_idx_);
-        cudaStreamSynchronize(stream_);
+        context_.activate();
+        cudaStreamSynchronize(context_.stream());
         cudaGraphExecDestroy(executable_);
         cudaGetLastError();  // whoever waits for the stream hears of its failure
     }
@@ -22,29 +18,25 @@ class CudaGraph final : public GpuGraph {
     CudaGraph& operator=(const CudaGraph&) = delete;
 
     void replay() override {
-        cudaSetDevice(gpu_idx_);
-        require_cuda(cudaGraphLaunch(executable_, stream_), name_ + ": a recorded step");
+        context_.activate();
+        context_.require(cudaGraphLaunch(executable_, context_.stream()), "a recorded step");
     }
 
   private:
     cudaGraphExec_t executable_;
-    cudaStream_t stream_;
-    int gpu_idx_;
-    std::string name_;
+    const CudaContext& context_;
 };
 
 }  // namespace
 
-std::unique_ptr<GpuGraph> end_cuda_capture(cudaStream_t stream,
-                                           int gpu_idx,
-                                           const std::string& name) {
+std::unique_ptr<GpuGraph> end_cuda_capture(const CudaContext& context) {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
-    cudaError_t status = cudaStreamEndCapture(stream, &graph);
+    cudaError_t status = cudaStreamEndCapture(context.stream(), &graph);
     if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
     if (graph != nullptr) cudaGraphDestroy(graph);
-    require_cuda(status, name + ": a step cannot be recorded (--gpu-graphs 0 does without)");
-    return std::make_unique<CudaGraph>(executable, stream, gpu_idx, name);
+    context.require(status, "a step cannot be recorded (--gpu-graphs 0 does without)");
+    return std::make_unique<CudaGraph>(executable, context);
 }
 
 }  // namespace baltoro::device

@@ -1,18 +1,14 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include <cuda_runtime.h>
-
+#include "device/cuda_context.h"
 #include "device/gpu_platform.h"
 
 namespace baltoro::device {
 
-// Ends the recording of a stream of GPU gpu_idx, which is current, and makes it executable. Throws
-// Error "NAME: …"; the recording has ended all the same.
-std::unique_ptr<GpuGraph> end_cuda_capture(cudaStream_t stream,
-                                           int gpu_idx,
-                                           const std::string& name);
+// Ends the recording of the context's stream, which is current, and makes it executable. Throws
+// Error; the recording has ended all the same. The context must outlive the graph.
+std::unique_ptr<GpuGraph> end_cuda_capture(const CudaContext& context);
 
 }  // namespace baltoro::device

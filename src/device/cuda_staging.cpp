@@ -3,41 +3,30 @@
 #include <algorithm>
 #include <cstring>
 
-#include "device/cuda_call.h"
-
 namespace baltoro::device {
 
-CudaStaging::CudaStaging() : copies_(kMaxCopies) {
+CudaStaging::CudaStaging(const CudaContext& context) : context_(context), copies_(kMaxCopies) {
     void* memory = nullptr;
-    require_cuda(cudaHostAlloc(&memory, kRingBytes, cudaHostAllocDefault),
-                 "pinned memory for uploads (64 MiB)");
-    memory_ = static_cast<std::byte*>(memory);
+    context.require(cudaHostAlloc(&memory, kRingBytes, cudaHostAllocDefault),
+                    "pinned host memory for uploads (64 MiB)");
+    memory_.reset(static_cast<std::byte*>(memory));
     for (Copy& copy : copies_)
-        require_cuda(cudaEventCreateWithFlags(&copy.done, cudaEventDisableTiming),
-                     "events for uploads");
+        context.require(cudaEventCreateWithFlags(&copy.done, cudaEventDisableTiming),
+                        "events for uploads");
 }
 
-CudaStaging::~CudaStaging() {
-    for (const Copy& copy : copies_)
-        cudaEventDestroy(copy.done);
-    cudaFreeHost(memory_);
-}
-
-void CudaStaging::copy(void* dst,
-                       const void* host_src,
-                       std::size_t size_bytes,
-                       cudaStream_t stream) {
+void CudaStaging::copy(void* dst, const void* host_src, std::size_t size_bytes) {
+    const cudaStream_t stream = context_.stream();
     auto* to = static_cast<std::byte*>(dst);
     const auto* from = static_cast<const std::byte*>(host_src);
     while (size_bytes > 0) {
         const std::size_t n = std::min(size_bytes, kPieceBytes);
         std::byte* staged = reserve(n);
         std::memcpy(staged, from, n);
-        require_cuda(cudaMemcpyAsync(to, staged, n, cudaMemcpyDefault, stream),
-                     "an upload to the GPU");
+        context_.require(cudaMemcpyAsync(to, staged, n, cudaMemcpyDefault, stream), "an upload");
         Copy& copy = copies_[last_copy_++ % kMaxCopies];
         copy.end = end_;
-        require_cuda(cudaEventRecord(copy.done, stream), "an upload to the GPU");
+        context_.require(cudaEventRecord(copy.done, stream), "an upload");
         to += n;
         from += n;
         size_bytes -= n;
@@ -54,7 +43,7 @@ std::byte* CudaStaging::reserve(std::size_t size_bytes) {
     if (n > left_to_end) end_ += left_to_end;
     while (end_ + n > begin_ + kRingBytes)
         retire_oldest(true);
-    std::byte* place = memory_ + end_ % kRingBytes;
+    std::byte* place = memory_.get() + end_ % kRingBytes;
     end_ += n;
     return place;
 }
@@ -72,7 +61,7 @@ bool CudaStaging::retire_oldest(bool may_wait) {
         cudaGetLastError();  // the runtime remembers it as an error
         return false;
     }
-    require_cuda(status, "an upload to the GPU");
+    context_.require(status, "an upload");
     begin_ = copy.end;
     first_copy_++;
     return true;

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include <cuda_runtime.h>
+
+#include "device/cuda_context.h"
 
 namespace baltoro::device {
 
@@ -13,14 +16,11 @@ namespace baltoro::device {
 // Engine thread only; the device must be current.
 class CudaStaging {
   public:
-    CudaStaging();
-    // After the stream has finished.
-    ~CudaStaging();
-    CudaStaging(const CudaStaging&) = delete;
-    CudaStaging& operator=(const CudaStaging&) = delete;
+    // Destroyed after the stream has finished. The context must outlive the object. Throws Error.
+    explicit CudaStaging(const CudaContext& context);
 
     // Throws Error.
-    void copy(void* dst, const void* host_src, std::size_t size_bytes, cudaStream_t stream);
+    void copy(void* dst, const void* host_src, std::size_t size_bytes);
 
   private:
     static constexpr std::size_t kRingBytes = std::size_t{64} << 20;
@@ -28,14 +28,25 @@ class CudaStaging {
     static constexpr std::size_t kMaxCopies = 1024;
 
     struct Copy {
+        Copy() = default;
+        ~Copy() {
+            if (done != nullptr) cudaEventDestroy(done);
+        }
+        Copy(const Copy&) = delete;
+        Copy& operator=(const Copy&) = delete;
+
         cudaEvent_t done = nullptr;
         std::size_t end = 0;  // of its bytes
+    };
+    struct FreeHost {
+        void operator()(std::byte* memory) const noexcept { cudaFreeHost(memory); }
     };
 
     std::byte* reserve(std::size_t size_bytes);
     bool retire_oldest(bool may_wait);
 
-    std::byte* memory_ = nullptr;
+    const CudaContext& context_;
+    std::unique_ptr<std::byte, FreeHost> memory_;
     // Positions only grow; modulo kRingBytes they are offsets in the memory.
     std::size_t begin_ = 0;  // of what is under way
     std::size_t end_ = 0;

@@ -1,5 +1,7 @@
 // Memory and copies.
 
+#include <sched.h>
+
 #include <cstring>
 #include <vector>
 
@@ -56,6 +58,14 @@ cudaError_t find_end(State& state, const void* data, std::size_t n, int card, Pl
     return cudaSuccess;
 }
 
+// As if the kernel before had failed just now.
+cudaError_t fail(State& state, Stream& stream) {
+    queue(state, stream, [](simt::Emulator&) { throw KernelFailure{cudaErrorLaunchFailure}; });
+    while (failure_so_far(state) == cudaSuccess)
+        sched_yield();
+    return state.failure;
+}
+
 }  // namespace
 
 cudaError_t cudaFree(void* data) {
@@ -75,6 +85,7 @@ cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t n, cudaStream_t ha
         const cudaError_t status = find_end(state, dst, n, stream->card, place);
         if (status != cudaSuccess) return status;
         if (place != Place::device) return cudaErrorInvalidValue;
+        if (strikes(state.faults.clearing)) return fail(state, *stream);
         queue(state, *stream, [=](simt::Emulator&) { std::memset(dst, value, n); });
         return cudaSuccess;
     });
