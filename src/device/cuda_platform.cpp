@@ -141,8 +141,10 @@ void* CudaPlatform::allocate(std::size_t size_bytes, MemoryKind kind) {
         report_shortage(size_bytes);
     }
     context_.require(status);
+    const cudaError_t cleared = cudaMemsetAsync(data, 0, size_bytes, context_.stream());
+    if (cleared != cudaSuccess) cudaFree(data);
+    context_.require(cleared);
     own_bytes_ += size_bytes;
-    context_.require(cudaMemsetAsync(data, 0, size_bytes, context_.stream()));
     return data;
 }
 
