@@ -31,6 +31,7 @@ CudaContext::~CudaContext() {
 
 void CudaContext::require(cudaError_t status, std::string_view what) const {
     if (status == cudaSuccess) return;
+    require_going(stream_, name_);
     require_cuda(status, what.empty() ? name_ : name_ + ": " + std::string(what));
 }
 

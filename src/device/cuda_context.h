@@ -26,7 +26,8 @@ class CudaContext {
     void activate() const noexcept { cudaSetDevice(gpu_idx_); }
 
     // Throws Error "NAME: WHAT: …", or "NAME: …" without a `what`, unless a call of the CUDA
-    // runtime succeeded.
+    // runtime succeeded. The call may not be to blame: after a kernel's failure CUDA refuses
+    // everything else in the process, which is said then.
     void require(cudaError_t status, std::string_view what = {}) const;
 
   private:

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "device/cuda_call.h"
 #include "device/kernel_entries.h"
 
 namespace baltoro::device {
@@ -18,6 +19,8 @@ struct Guard<kEntry> {
         try {
             (gpu::cuda_table().*kEntry)(stream, args);
         } catch (const std::runtime_error& error) {
+            // The kernel may not be to blame.
+            require_going(reinterpret_cast<cudaStream_t>(stream), "GPU");
             throw Error(std::string("GPU kernel ") + error.what());
         }
     }
