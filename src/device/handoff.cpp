@@ -26,14 +26,10 @@ constexpr int kTurnsPerYield = 1 << 8;
 
 Handoff::Handoff(GpuPlatform& platform)
     : platform_(platform),
-      flags_(new (platform.allocate(sizeof(Flags), MemoryKind::shared)) Flags{}),
-      counters_(static_cast<std::uint32_t*>(platform.allocate(kCounterBytes, MemoryKind::device))) {
-}
-
-Handoff::~Handoff() {
-    platform_.release(counters_, kCounterBytes, MemoryKind::device);
-    platform_.release(flags_, sizeof(Flags), MemoryKind::shared);
-}
+      flags_memory_(platform, sizeof(Flags), MemoryKind::shared),
+      counters_memory_(platform, kCounterBytes, MemoryKind::device),
+      flags_(new (flags_memory_.data()) Flags{}),
+      counters_(static_cast<std::uint32_t*>(counters_memory_.data())) {}
 
 int Handoff::begin(const HostWork& work) {
     if (!is_held_ && works_.size() >= kMostBegun) serve_oldest();

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "device/device.h"
+#include "device/gpu_memory.h"
 #include "device/gpu_platform.h"
 
 namespace baltoro::device {
@@ -18,7 +19,7 @@ class Handoff {
   public:
     // `platform` must outlive the object.
     explicit Handoff(GpuPlatform& platform);
-    ~Handoff();
+    ~Handoff() = default;
     Handoff(const Handoff&) = delete;
     Handoff& operator=(const Handoff&) = delete;
 
@@ -59,8 +60,10 @@ class Handoff {
     void raise_done(std::uint32_t number) noexcept;
 
     GpuPlatform& platform_;
-    Flags* flags_;             // shared memory
-    std::uint32_t* counters_;  // device memory: signals, waits
+    GpuMemory flags_memory_;  // shared
+    GpuMemory counters_memory_;
+    Flags* flags_;
+    std::uint32_t* counters_;  // signals, waits
     std::uint32_t n_begun_ = 0;
     std::uint32_t n_ended_ = 0;
     std::uint32_t n_served_ = 0;

@@ -1,6 +1,7 @@
 // Failures in the middle of work: each is an Error that names the card, whoever meets it first, and
 // what is destroyed afterwards gives everything back.
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,16 @@ TEST_CASE("a recording under way when a kernel fails is given up") {
     graph->replay();
     CHECK(failure_of([&] { bench.platform->wait(); }) == kFailed);
     CHECK(failure_of([&] { graph->replay(); }) == kFailed);
+}
+
+TEST_CASE("a device whose first memory is refused leaves nothing behind") {
+    for (const int n : {1, 2}) {
+        CAPTURE(n);
+        faults().device_allocation = n == 1 ? 1 : 0;
+        faults().host_allocation = n == 2 ? 2 : 0;  // behind the ring of uploads
+        CHECK_THROWS_AS((void)std::make_unique<GpuDevice>(make_cuda_platform()), Error);
+        CHECK(current_process().complaints().empty());
+    }
 }
 
 TEST_CASE("a graph that cannot be made is an error, and the next one can be") {
