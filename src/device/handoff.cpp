@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/error.h"
 
 namespace baltoro::device {
 namespace {
@@ -33,9 +34,9 @@ Handoff::Handoff(GpuPlatform& platform)
 
 int Handoff::begin(const HostWork& work) {
     if (!is_held_ && works_.size() >= kMostBegun) serve_oldest();
-    works_.push_back(work);
     platform_.kernels().signal_host(platform_.stream(),
                                     {{&flags_->reached, &flags_->done, counters_, counters_ + 1}});
+    works_.push_back(work);
     return static_cast<int>(n_begun_++);
 }
 
@@ -78,8 +79,12 @@ void Handoff::skip() noexcept {
     n_served_ = n_begun_;
     raise_done(n_served_);
     // Every signal has its wait: the GPU counts both.
-    while (n_ended_ < n_begun_)
-        end(static_cast<int>(n_ended_));
+    try {
+        while (n_ended_ < n_begun_)
+            end(static_cast<int>(n_ended_));
+    } catch (const Error&) {
+        n_ended_ = n_begun_;  // a GPU that takes no more work waits for nobody
+    }
 }
 
 void Handoff::wait_until_reached(std::uint32_t number) {

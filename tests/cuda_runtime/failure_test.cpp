@@ -119,6 +119,24 @@ TEST_CASE("a device whose first memory is refused leaves nothing behind") {
     }
 }
 
+TEST_CASE("a step given up between the beginning and the end of host work, its GPU failed") {
+    GpuDevice device(make_cuda_platform());
+    Buffer numbers = device.allocate(2 * sizeof(float), MemoryKind::device);
+    auto* x = numbers.as<float>();
+    device.begin_step(StepKind::decode);
+    (void)device.begin_host_work({[](void*) { FAIL("given up"); }, nullptr});
+    faults().kernel = 1;
+    std::string what;
+    while (what.empty())
+        what = failure_of([&] { device.add(x, x, 1); });
+    numbers = {};
+    CHECK(what.find("GPU: its work has failed: ") == 0);
+    CHECK(failure_of([&] { device.finish(); }) == kFailed);
+    device.begin_step(StepKind::decode);
+    CHECK_FALSE(failure_of([&] { (void)device.begin_host_work({nullptr, nullptr}); }).empty());
+    CHECK(failure_of([&] { device.finish(); }) == kFailed);
+}
+
 TEST_CASE("a graph that cannot be made is an error, and the next one can be") {
     Bench bench;
     faults().instantiation = 1;
