@@ -136,12 +136,12 @@ void GpuDevice::end_repeatable() {
     handoff_.let_go();
     try {
         entry.graph = platform_.end_capture();
+        graph_counts_.recorded++;
+        entry.graph->replay();
     } catch (...) {
-        handoff_.forget();
+        handoff_.forget();  // nothing of the step was queued
         throw;
     }
-    graph_counts_.recorded++;
-    entry.graph->replay();
 }
 
 void GpuDevice::abandon_recording() noexcept {
