@@ -42,9 +42,10 @@ cudaError_t release(void* data, Place place) {
         if (data == nullptr) return cudaSuccess;
         if (spoils_capture(state)) return cudaErrorStreamCaptureUnsupported;
         const int card = state.memory.find(data, 1).card;
-        if (state.failure == cudaSuccess && !state.is_idle(card))
-            state.complain("memory is released while the card is at work");
-        return state.memory.remove(data, place) ? cudaSuccess : cudaErrorInvalidValue;
+        const bool is_idle = state.failure != cudaSuccess || state.is_idle(card);
+        if (!state.memory.remove(data, place)) return cudaErrorInvalidValue;
+        if (!is_idle) state.complain("memory is released while the card is at work");
+        return cudaSuccess;
     });
 }
 
