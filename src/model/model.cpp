@@ -86,8 +86,8 @@ Model::Model(const ModelConfig& config,
 std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     const int n_rows = static_cast<int>(batch.tokens.size());
     check(n_rows > 0 && n_rows <= limits_.max_rows, "a step has 1 to max_rows rows");
-    write_rope(batch);
     device_.begin_step(batch.kind);
+    write_rope(batch);
     device_.embed({weights_.embed, batch.tokens, activations_.x.as<float>()});
     const std::span<Part> parts = divide(batch, trace);
     // A trace is fetched between the layers; without logits nobody waits for the end.
