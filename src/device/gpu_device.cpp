@@ -110,15 +110,19 @@ void GpuDevice::begin_step(StepKind kind) {
 // as arguments, and few are alike.
 void GpuDevice::begin_repeatable(const StepRows& rows) {
     if (kind_ != StepKind::decode) return;
+    const bool was_cut_short = std::exchange(is_new_, false);
     // Works that a step without logits has left: a recording serves none, and the end of a graph
     // that gives way waits for the stream.
     if (!handoff_.is_idle()) finish();
+    // A new step that failed may not have taken its memory.
+    if (was_cut_short) graphs_.clear();
     attention_.upload_tables(rows.sequences);
     const SequenceRows& last = rows.sequences.back();
     StepGraphs::Entry* entry =
         graphs_.visit({last.first_row + last.n_rows, decode_splits(longest_context(rows.sequences)),
                        rows.logit_rows});
-    if (entry == nullptr) return;
+    is_new_ = entry == nullptr;
+    if (is_new_) return;
     if (entry->graph != nullptr) {
         platform_.begin_repeat(*entry->graph);
         graph_counts_.repeated++;
@@ -130,6 +134,7 @@ void GpuDevice::begin_repeatable(const StepRows& rows) {
 }
 
 void GpuDevice::end_repeatable() {
+    is_new_ = false;
     if (platform_.mode() == RecordingPlatform::Mode::repeating) return platform_.end_repeat();
     if (recorded_ == nullptr) return;
     StepGraphs::Entry& entry = *std::exchange(recorded_, nullptr);

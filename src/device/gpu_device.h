@@ -80,6 +80,7 @@ class GpuDevice final : public Device {
     RecordingPlatform platform_;
     StepGraphs graphs_;
     StepGraphs::Entry* recorded_ = nullptr;  // what the recording under way is for
+    bool is_new_ = false;                    // the step under way, to graphs_
     GraphCounts graph_counts_;
     std::function<void()> drain_;  // for scratch memory about to grow
     StepKind kind_ = StepKind::prefill;

@@ -46,6 +46,7 @@ void launch(simt::Stream* handle,
         if (stream == nullptr || stream->card != thread_state().card)
             return cudaErrorInvalidResourceHandle;
         if (stream->capture == Stream::Capture::invalidated) return spoil_capture(*stream);
+        if (strikes(state.faults.launch)) return cudaErrorMemoryAllocation;
         queue(state, *stream,
               [&state, card = stream->card, given = std::move(pointers)](simt::Emulator&) {
                   begin_kernel(state, card, given);

@@ -111,6 +111,31 @@ TEST_CASE("a step whose graph cannot be made or queued fails, and the same step 
     CHECK(decoder.gpu().graph_counts().repeated > 0);
 }
 
+TEST_CASE("a step of which a launch is refused fails, and the same step succeeds then") {
+    const Oracle oracle("k2-tiny");
+    Decoder emulated(oracle, 0, device::make_emulated_platform());
+    Decoder decoder(oracle, kMostGraphs, device::make_cuda_platform());
+    for (Decoder* either : {&emulated, &decoder})
+        either->prefill(0, 3);
+    const auto check_refusal = [&](int n) {
+        CAPTURE(n);
+        current_process().faults().launch = n;
+        CHECK_THROWS_AS(decoder.decode({0}), Error);
+    };
+    const auto check_step = [&] { CHECK(decoder.decode({0}) == emulated.decode({0})); };
+    // In the first layers, where memory is taken, and behind host works.
+    for (const int n : {5, 5, 30, 5})
+        check_refusal(n);
+    check_step();
+    for (const int n : {1, 5, 30})  // but for the first launch, within the recording
+        check_refusal(n);
+    check_step();
+    CHECK(decoder.gpu().graph_counts().recorded == 1);
+    check_refusal(1);  // the others are in the graph
+    check_step();
+    CHECK(decoder.gpu().graph_counts().repeated == 1);
+}
+
 // Runs that many steps, whose first takes memory, then one whose n-th kernel fails. A failed kernel
 // ends all work of the process, so each is a case of its own.
 void check_failing_kernel(int most_graphs, int n_steps, int n_kernels) {

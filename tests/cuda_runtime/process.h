@@ -36,6 +36,7 @@ struct Faults {
     std::atomic<int> host_allocation = 0;    // cudaHostAlloc
     std::atomic<int> event = 0;              // cudaEventCreateWithFlags
     std::atomic<int> clearing = 0;           // cudaMemsetAsync, which meets a kernel's failure
+    std::atomic<int> launch = 0;             // of a kernel, refused at once
     std::atomic<int> kernel = 0;             // executed, by itself or in a graph
     std::atomic<int> instantiation = 0;      // cudaGraphInstantiate
     std::atomic<int> graph_launch = 0;       // cudaGraphLaunch
