@@ -28,9 +28,9 @@ struct Unit {
 
 // e4m3 comes divided by kShiftDivisor: a code's bits moved to their places in f32, whose exponent
 // counts from 127 instead of 7. Codes without an exponent become subnormal f32, as exact as the
-// others. NaN codes become numbers; larger_code() tells whether there were any.
-// Of 32 codes the first half has those at 0, 4, 8, ... and 2, 6, ..., the second 1, 5, ... and 3,
-// 7, ...
+// others as long as the thread does not flush them (MXCSR as every thread begins with it). NaN
+// codes become numbers; larger_code() tells whether there were any. Of 32 codes the first half has
+// those at 0, 4, 8, ... and 2, 6, ..., the second 1, 5, ... and 3, 7, ...
 template <>
 struct Unit<WeightFormat::fp8_block> {
     __m256i codes;
