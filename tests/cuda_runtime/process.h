@@ -16,7 +16,7 @@ namespace baltoro::cuda_stand_in {
 
 struct Card {
     std::string name = "stand-in";
-    int capability = 120;  // 12.0; newer than what any build's kernels are compiled for
+    int capability = 120;  // 12.0; no build names a newer one unless told to
     std::size_t total_bytes = std::size_t{8} << 30;
     std::size_t taken_bytes = 0;  // by other processes
     bool is_held_alone = false;   // by another process, in exclusive mode
