@@ -49,6 +49,12 @@ inline const float* scale_row(const Weight& w, int i) {
            static_cast<ptrdiff_t>(i / kScaleBlock) * ((w.k + kScaleBlock - 1) / kScaleBlock);
 }
 
+// The end of the weight rows from `begin` on that have their scales in common.
+inline int same_scales_end(const RowRange& range, int begin) {
+    const int end = (begin / kScaleBlock + 1) * kScaleBlock;
+    return end < range.end ? end : range.end;
+}
+
 // Puts `n` rows of w from row i on into `rows` at `at`; what follows them stays below `end`.
 inline void set_rows(WeightRows& rows, int at, const Weight& w, int i, int n, int end) {
     for (int s = 0; s < n; ++s) {
@@ -68,7 +74,7 @@ constexpr ptrdiff_t kStreamPrefetchBytes = 4096;
 template <WeightFormat F>
 inline void prefetch_block(
     const uint8_t* row, const uint8_t* next, int odd, ptrdiff_t j, ptrdiff_t k) {
-    constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
+    constexpr ptrdiff_t kBytes = kWeightBytes<F>;
     const ptrdiff_t at = j * kBytes + kPrefetchBytes;
     const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
     if (k * kBytes <= kShortRowBytes) ahead = next + (2 * j + odd * kScaleBlock - odd * k) * kBytes;
@@ -78,7 +84,7 @@ inline void prefetch_block(
 
 template <WeightFormat F>
 inline bool is_short_row(ptrdiff_t k) {
-    return k * (F == WeightFormat::bf16 ? 2 : 1) <= kShortRowBytes;
+    return k * kWeightBytes<F> <= kShortRowBytes;
 }
 
 // Short rows taken one at a time are one ascending stream through the matrix, row ends included.
@@ -86,7 +92,7 @@ inline bool is_short_row(ptrdiff_t k) {
 // 7168] 93 -> 64 %, so long rows stay side by side.
 template <WeightFormat F>
 inline void prefetch_stream(const uint8_t* row, ptrdiff_t j) {
-    constexpr ptrdiff_t kBytes = F == WeightFormat::bf16 ? 2 : 1;
+    constexpr ptrdiff_t kBytes = kWeightBytes<F>;
     const uint8_t* ahead = row + j * kBytes + kStreamPrefetchBytes;
     for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);

@@ -2,6 +2,7 @@
 
 #include "cpu_kernels/avx2/kernels.h"
 #include "cpu_kernels/avx2/unit_decoder.h"
+#include "cpu_kernels/avx2/vector_math.h"
 #include "cpu_kernels/router_products.h"
 #include "cpu_kernels/transposed_products.h"
 
@@ -18,14 +19,9 @@ struct Vectors {
     static Vec load(const float* from) { return _mm256_loadu_ps(from); }
     static void store(float* to, Vec v) { _mm256_storeu_ps(to, v); }
     static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-    static float sum(Vec v) {
-        const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-        const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-    }
+    static float sum(Vec v) { return add_lanes(v); }
 
     using Decoder = UnitDecoder;
-    static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
         decode(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), to);
     }

@@ -313,11 +313,6 @@ void block_dots(const Weight& w,
     block_dots_in<F, kManyGroup>(w, begin, end, a, after, scratch, dots);
 }
 
-inline int same_scales_end(const RowRange& range, int begin) {
-    const int end = (begin / kScaleBlock + 1) * kScaleBlock;
-    return end < range.end ? end : range.end;
-}
-
 template <WeightFormat F>
 void product_in(const RowsProduct& a) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);

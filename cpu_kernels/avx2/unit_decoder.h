@@ -9,15 +9,6 @@
 namespace baltoro::kernels {
 namespace {
 
-// 32 bf16 in the order in which the decoder leaves 32 codes: unpacking bytes takes the first and
-// then the second eight of both 16.
-inline void load_unit_of_bf16(const uint8_t* from, __m256 (&to)[4]) {
-    const __m256i v0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-    const __m256i v1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
-    split_pairs(_mm256_permute2x128_si256(v0, v1, 0x20), to[0], to[1]);
-    split_pairs(_mm256_permute2x128_si256(v0, v1, 0x31), to[2], to[3]);
-}
-
 constexpr SubnormalBytes kSubnormals = make_subnormal_bytes(8);
 
 // 32 e4m3 codes -> f32 / 256, exact for every code; see avx512/unit_decoder.h.

@@ -217,12 +217,6 @@ inline void with_group_size(int n_rows, const Body& body) {
     body.template operator()<V::kGroup / 2>();
 }
 
-// The end of the weight rows from `begin` on that have their scales in common.
-inline int same_scales_end(const RowRange& range, int begin) {
-    const int end = (begin / kScaleBlock + 1) * kScaleBlock;
-    return end < range.end ? end : range.end;
-}
-
 // Makes `rows` the n rows of w from i on, followed by the rows of `next` from next_i on.
 inline void set_rows_before(
     WeightRows& rows, const Weight& w, int i, const Weight& next, int next_i, int n) {
