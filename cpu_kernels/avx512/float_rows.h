@@ -1,10 +1,9 @@
 #pragma once
 
-// Row kernels in f32, for levels without bf16 arithmetic. `V` wraps the level's vectors:
+// Row kernels in f32, for CPUs without bf16 arithmetic. `V` wraps the level's vectors:
 //   Vec, kLanes, zero, set, load, store, mul, fma; sum8 (of the lanes of each of eight);
 //   kGroup      weight rows read side by side, or half of them with more than two activation rows
 //   kFewRows    activation rows for which weights are decoded as they are used
-//   kTileRows   activation rows that a decoded group is multiplied with at a time
 //   Decoder, and in units of 4 kLanes elements, as four vectors in one order that both share:
 //   widen_bf16(from, to) and widen_fp8(decoder, codes, to), which comes divided by kFp8Divisor
 // The activations come from scaled_rows.h.
@@ -139,15 +138,13 @@ inline void multiply_float_tile(FloatGroup<V, W>& group, const ScaledRows& x, in
             group.sum[r0 + r][s] = sum[r][s];
 }
 
-// All n activation rows, x being where the stretch begins, in tiles of kTileRows and fewer, but of
-// one row only if there are no more.
+// All n activation rows, x being where the stretch begins, in tiles of three and fewer, but of one
+// row only if there are no more.
 template <class V, int W>
 inline void multiply_float_rows(FloatGroup<V, W>& group, ScaledRows x, int n) {
-    static_assert(V::kTileRows == 2 || V::kTileRows == 3);
     int r = 0;
-    if constexpr (V::kTileRows == 3)
-        for (; n - r == 3 || n - r > 4; r += 3, x.x += 3 * x.stride)
-            multiply_float_tile<V, W, 3>(group, x, r);
+    for (; n - r == 3 || n - r > 4; r += 3, x.x += 3 * x.stride)
+        multiply_float_tile<V, W, 3>(group, x, r);
     for (; n - r >= 2; r += 2, x.x += 2 * x.stride)
         multiply_float_tile<V, W, 2>(group, x, r);
     if (r < n) multiply_float_tile<V, W, 1>(group, x, r);
@@ -200,10 +197,9 @@ void float_group_dots(const WeightRows& rows,
                       int n_rows,
                       GroupSums& sums) noexcept {
     if (n_rows > V::kFewRows) return many_float_dots<V, F, G>(rows, x, n_rows, sums);
-    if constexpr (V::kFewRows == 4) {
-        if (n_rows == 4) return few_float_dots<V, F, G, 4>(rows, x, sums);
-        if (n_rows == 3) return few_float_dots<V, F, G, 3>(rows, x, sums);
-    }
+    static_assert(V::kFewRows == 4);
+    if (n_rows == 4) return few_float_dots<V, F, G, 4>(rows, x, sums);
+    if (n_rows == 3) return few_float_dots<V, F, G, 3>(rows, x, sums);
     if (n_rows == 2) return few_float_dots<V, F, G, 2>(rows, x, sums);
     if (n_rows == 1) return few_float_dots<V, F, G, 1>(rows, x, sums);
 }

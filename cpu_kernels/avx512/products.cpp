@@ -17,7 +17,6 @@ struct Vectors {
 
     static constexpr int kGroup = 8;
     static constexpr int kFewRows = 4;
-    static constexpr int kTileRows = 3;
 
     static Vec zero() { return _mm512_setzero_ps(); }
     static Vec set(float value) { return _mm512_set1_ps(value); }
