@@ -1,3 +1,5 @@
+#include "cpu_kernels/vector_ops.h"
+
 #include <immintrin.h>
 
 #include "cpu_kernels/avx2/kernels.h"
@@ -6,107 +8,74 @@
 namespace baltoro::kernels::avx2 {
 namespace {
 
-float sum_of_squares(const float* x, int n) noexcept {
-    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    int j = 0;
-    for (; j + 16 <= n; j += 16)
-        for (int i = 0; i < 2; ++i) {
-            const __m256 v = _mm256_loadu_ps(x + j + 8 * i);
-            sum[i] = _mm256_fmadd_ps(v, v, sum[i]);
-        }
-    for (; j < n; j += 8) {
-        const __m256 v = load_first(x + j, n - j);
-        sum[0] = _mm256_fmadd_ps(v, v, sum[0]);
-    }
-    return add_lanes(_mm256_add_ps(sum[0], sum[1]));
-}
+struct Vectors {
+    using Vec = __m256;
+    static constexpr int kLanes = 8;
 
-void softmax_row(float* s, int n_valid, const SoftmaxBlock& a, int r) noexcept {
-    const __m256 scale = _mm256_set1_ps(a.scale);
-    const __m256 lowest = _mm256_set1_ps(-__builtin_inff());
-    __m256 largest = _mm256_set1_ps(a.m[r]);
-    for (int j = 0; j < n_valid; j += 8) {
-        const __m256 v = _mm256_mul_ps(scale, load_first(s + j, n_valid - j));
-        const __m256 lanes = _mm256_castsi256_ps(first_lanes(n_valid - j));
-        largest = _mm256_max_ps(largest, _mm256_blendv_ps(lowest, v, lanes));
+    static Vec zero() { return _mm256_setzero_ps(); }
+    static Vec set(float value) { return _mm256_set1_ps(value); }
+    static Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+    static Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+    static Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+    static Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+    static Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+    static Vec exp(Vec v) { return exp_ps(v); }
+    static float first(Vec v) { return _mm256_cvtss_f32(v); }
+    static float sum(Vec v) { return add_lanes(v); }
+    static float largest(Vec v) { return largest_lane(v); }
+
+    template <class T>
+    static Vec load_first(const T* from, ptrdiff_t n) {
+        return kernels::load_first(from, n);
     }
-    const float m = largest_lane(largest);
-    // While every score is -infinity nothing has weight; subtracting 0 keeps exp(-inf) = 0.
-    const __m256 origin = _mm256_set1_ps(m == -__builtin_inff() ? 0.0f : m);
-    __m256 sum = _mm256_setzero_ps();
-    for (int j = 0; j < n_valid; j += 8) {
-        const __m256 v = _mm256_mul_ps(scale, load_first(s + j, n_valid - j));
-        const __m256 lanes = _mm256_castsi256_ps(first_lanes(n_valid - j));
-        const __m256 p = _mm256_and_ps(lanes, exp_ps(_mm256_sub_ps(v, origin)));
-        store_first(s + j, n_valid - j, p);
-        sum = _mm256_add_ps(sum, p);
+    template <class T>
+    static void store_first(T* to, ptrdiff_t n, Vec v) {
+        kernels::store_first(to, n, v);
     }
-    const float correction =
-        _mm256_cvtss_f32(exp_ps(_mm256_sub_ps(_mm256_set1_ps(a.m[r]), origin)));
-    a.l[r] = a.l[r] * correction + add_lanes(sum);
-    a.m[r] = m;
-    a.correction[r] = correction;
-}
+    static Vec keep_first(Vec v, ptrdiff_t n, Vec rest) {
+        return _mm256_blendv_ps(rest, v, _mm256_castsi256_ps(first_lanes(n)));
+    }
+
+    static float sum_of_squares(const float* x, int n) {
+        Vec sum[2] = {zero(), zero()};
+        int j = 0;
+        for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+            for (int i = 0; i < 2; ++i) {
+                const Vec v = _mm256_loadu_ps(x + j + kLanes * i);
+                sum[i] = _mm256_fmadd_ps(v, v, sum[i]);
+            }
+        for (; j < n; j += kLanes) {
+            const Vec v = load_first(x + j, n - j);
+            sum[0] = _mm256_fmadd_ps(v, v, sum[0]);
+        }
+        return add_lanes(_mm256_add_ps(sum[0], sum[1]));
+    }
+};
 
 }  // namespace
 
 void rms_norm(const RmsNorm& a) noexcept {
-    for (int r = 0; r < a.n_rows; ++r) {
-        const float* x = a.src + r * a.src_stride;
-        const float mean = sum_of_squares(x, a.n) / static_cast<float>(a.n);
-        const __m256 norm = _mm256_set1_ps(__builtin_sqrtf(mean + a.eps));
-        for (int j = 0; j < a.n; j += 8) {
-            const int left = a.n - j;
-            const __m256 gain = load_first(a.gain + j, left);
-            const __m256 y = _mm256_mul_ps(gain, _mm256_div_ps(load_first(x + j, left), norm));
-            const ptrdiff_t at = static_cast<ptrdiff_t>(r) * a.n + j;
-            if (a.dst_f32) store_first(a.dst_f32 + at, left, y);
-            if (a.dst_bf16) store_first(a.dst_bf16 + at, left, y);
-        }
-    }
+    rms_norm_by<Vectors>(a);
 }
 
 void softmax_block(const SoftmaxBlock& a) noexcept {
-    for (int r = 0; r < a.n_rows; ++r) {
-        float* s = a.s + r * a.stride;
-        const int n_valid = a.valid[r] < 0 ? 0 : a.valid[r] < a.n ? a.valid[r] : a.n;
-        if (n_valid == 0)
-            a.correction[r] = 1.0f;
-        else
-            softmax_row(s, n_valid, a, r);
-        for (int j = n_valid; j < a.n; j += 8)
-            store_first(s + j, a.n - j, _mm256_setzero_ps());
-    }
+    softmax_block_by<Vectors>(a);
 }
 
 void bf16_from_f32(const float* src, bf16_t* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i += 8) {
-        const auto left = static_cast<ptrdiff_t>(n - i);
-        store_first(dst + i, left, load_first(src + i, left));
-    }
+    convert_by<Vectors>(src, dst, n);
 }
 
 void f32_from_bf16(const bf16_t* src, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i += 8) {
-        const auto left = static_cast<ptrdiff_t>(n - i);
-        store_first(dst + i, left, load_first(src + i, left));
-    }
+    convert_by<Vectors>(src, dst, n);
 }
 
 void add(const float* src, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i += 8) {
-        const auto left = static_cast<ptrdiff_t>(n - i);
-        store_first(dst + i, left,
-                    _mm256_add_ps(load_first(dst + i, left), load_first(src + i, left)));
-    }
+    add_by<Vectors>(src, dst, n);
 }
 
 void scale(float factor, float* dst, size_t n) noexcept {
-    for (size_t i = 0; i < n; i += 8) {
-        const auto left = static_cast<ptrdiff_t>(n - i);
-        store_first(dst + i, left,
-                    _mm256_mul_ps(load_first(dst + i, left), _mm256_set1_ps(factor)));
-    }
+    scale_by<Vectors>(factor, dst, n);
 }
 
 }  // namespace baltoro::kernels::avx2
