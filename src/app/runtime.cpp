@@ -148,9 +148,10 @@ Runtime make_runtime(const RuntimeOptions& options,
     runtime.device =
         make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);
     const HostWeights host{runtime.device->overlaps_host(), limits.device_experts};
-    limits.keep_cached =
-        may_stay_cached(weight_bytes(runtime.config, runtime.checkpoint, context, host),
-                        numa::available_memory(topology).total_bytes);
+    if (host.has_gpu)
+        limits.keep_cached =
+            may_stay_cached(weight_bytes(runtime.config, runtime.checkpoint, context, host),
+                            numa::available_memory(topology).total_bytes);
     RoutedExperts experts = load(runtime, options, topology, host);
     // Uploading reads each weight once; experts are many, and read by themselves.
     if (host.has_gpu)
