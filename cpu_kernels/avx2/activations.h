@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cpu_kernels/avx2/decode.h"
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels::avx2 {
 namespace {

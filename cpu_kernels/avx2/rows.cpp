@@ -10,7 +10,7 @@
 #include "cpu_kernels/avx2/decode.h"
 #include "cpu_kernels/avx2/kernels.h"
 #include "cpu_kernels/avx2/vector_math.h"
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/row_blocks.h"
 
 namespace baltoro::kernels::avx2 {
 namespace {
@@ -21,8 +21,8 @@ constexpr int kManyGroup = 4;  // weight rows decoded together
 
 // What a call needs: products of one scale block's rows, then a decoded stretch, then activations.
 struct Scratch {
-    float gate[kMaxRows][kScaleBlock];
-    float up[kMaxRows][kScaleBlock];
+    BlockDots gate;
+    BlockDots up;
     alignas(64) Vec decoded[kDepth / kLanes * kManyGroup];
 };
 
@@ -33,8 +33,8 @@ inline float* activations_of(Scratch& scratch) {
 // A group of weight rows and where to announce what follows: a block's length further on is
 // next_step blocks' lengths on.
 struct Group {
-    const uint8_t* row[kMostGroup];
-    const uint8_t* next[kMostGroup];
+    const uint8_t* row[kManyGroup];
+    const uint8_t* next[kManyGroup];
     int next_step;
     int k;
 };
@@ -227,10 +227,7 @@ __attribute__((noinline)) __m256i many_dots(const Group& g,
 
 // The decoder takes NaN codes for numbers; the products of a row that has one are NaN.
 template <int W>
-__attribute__((noinline)) void spread_nan(const Group& g,
-                                          int n,
-                                          int i,
-                                          float (*dots)[kScaleBlock]) noexcept {
+__attribute__((noinline)) void spread_nan(const Group& g, int n, int i, BlockDots& dots) noexcept {
     for (int s = 0; s < W; ++s)
         for (int j = 0; j < g.k; ++j)
             if ((g.row[s][j] & 0x7f) == 0x7f)
@@ -254,11 +251,8 @@ inline __m256i group_sums(const Group& g, const Activations& a, Vec* decoded, Ve
 
 // dots[r][i + s] of W weight rows.
 template <WeightFormat F, int W>
-void group_dots(const Group& g,
-                const Activations& a,
-                Scratch& scratch,
-                int i,
-                float (*dots)[kScaleBlock]) noexcept {
+void group_dots(
+    const Group& g, const Activations& a, Scratch& scratch, int i, BlockDots& dots) noexcept {
     Vec sums[kMaxRows][W];
     const __m256i largest = group_sums<F, W>(g, a, scratch.decoded, sums);
     const float divisor = F == WeightFormat::fp8_block ? kSumDivisor : 1.0f;
@@ -276,7 +270,7 @@ void block_dots_in(const Weight& w,
                    const Activations& a,
                    const uint8_t* after,
                    Scratch& scratch,
-                   float (*dots)[kScaleBlock]) noexcept {
+                   BlockDots& dots) noexcept {
     Group g;
     g.k = w.k;
     const ptrdiff_t row_bytes = w.stride * kWeightBytes<F>;
@@ -306,7 +300,7 @@ void block_dots(const Weight& w,
                 int n,
                 const uint8_t* after,
                 Scratch& scratch,
-                float (*dots)[kScaleBlock]) noexcept {
+                BlockDots& dots) noexcept {
     const Activations a = scale_rows<F>(x, n, w.k, scale_row(w, begin), activations_of(scratch));
     if (n <= 2) return block_dots_in<F, 4>(w, begin, end, a, after, scratch, dots);
     if (n <= kFewRows) return block_dots_in<F, 2>(w, begin, end, a, after, scratch, dots);
@@ -317,39 +311,29 @@ template <WeightFormat F>
 void product_in(const RowsProduct& a) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
-    for (int i = a.range.begin; i < a.range.end;) {
-        const int end = same_scales_end(a.range, i);
-        block_dots<F>(a.w, i, end, {a.x, a.x_stride}, a.n_rows,
-                      weight_row(a.w, end < a.range.end ? end : i), scratch, scratch.gate);
-        for (int r = 0; r < a.n_rows; ++r) {
-            float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride;
-            const float* dots = scratch.gate[r];
-            for (int s = i; s < end; ++s)
-                dst[s] = a.gain ? dst[s] + a.gain[r] * dots[s - i] : dots[s - i];
-        }
-        i = end;
-    }
+    product_in_blocks(
+        a, scratch.gate,
+        [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
+            block_dots<F>(w, begin, end, {a.x, a.x_stride}, a.n_rows, after, scratch, dots);
+        });
+}
+
+void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
+    for (int i = 0; i < n; i += kLanes)
+        store_first(dst + i, n - i,
+                    _mm256_mul_ps(silu_ps(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
 }
 
 template <WeightFormat F>
 void gate_up_in(const RowsGateUp& a) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
-    const ActivationRows x = {a.x, a.x_stride};
-    for (int i = a.range.begin; i < a.range.end;) {
-        const int end = same_scales_end(a.range, i);
-        block_dots<F>(a.gate, i, end, x, a.n_rows, weight_row(a.up, i), scratch, scratch.gate);
-        block_dots<F>(a.up, i, end, x, a.n_rows, weight_row(a.gate, end < a.range.end ? end : i),
-                      scratch, scratch.up);
-        for (int r = 0; r < a.n_rows; ++r)
-            for (int s = i; s < end; s += kLanes) {
-                const Vec gate = _mm256_loadu_ps(scratch.gate[r] + s - i);
-                const Vec up = _mm256_loadu_ps(scratch.up[r] + s - i);
-                store_first(a.dst + r * a.dst_stride + s, end - s,
-                            _mm256_mul_ps(silu_ps(gate), up));
-            }
-        i = end;
-    }
+    gate_up_in_blocks(
+        a, scratch.gate, scratch.up,
+        [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
+            block_dots<F>(w, begin, end, {a.x, a.x_stride}, a.n_rows, after, scratch, dots);
+        },
+        gate_times_up);
 }
 
 }  // namespace

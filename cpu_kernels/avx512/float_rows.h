@@ -10,8 +10,8 @@
 
 #include <string.h>
 
+#include "cpu_kernels/avx512/row_groups.h"
 #include "cpu_kernels/avx512/scaled_rows.h"
-#include "cpu_kernels/row_groups.h"
 
 namespace baltoro::kernels {
 namespace {

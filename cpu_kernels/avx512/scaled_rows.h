@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/weight_rows.h"
 #include "cpu_kernels/subnormal_bytes.h"
 
 namespace baltoro::kernels {

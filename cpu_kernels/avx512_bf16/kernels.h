@@ -8,6 +8,7 @@ namespace baltoro::kernels::avx512_bf16 {
 
 void rows_product(const RowsProduct& a) noexcept;
 void rows_gate_up(const RowsGateUp& a) noexcept;
+size_t row_scratch_bytes(int k) noexcept;
 void panels_product(const PanelsProduct& a) noexcept;
 void panels_gate_up(const PanelsGateUp& a) noexcept;
 size_t panel_scratch_bytes(int k, int n_rows) noexcept;

@@ -9,7 +9,7 @@
 // (amx/chunks.h has the same idea for tiles.)
 
 #include "cpu_kernels/avx512_bf16/decode.h"
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
 namespace {

@@ -1,238 +1,230 @@
-#include <immintrin.h>
+// Row kernels with VDPBF16PS. Groups of weight rows are multiplied with a tile of activation rows,
+// each weight decoded as it is used. For more activation rows than a tile has, a few groups, which
+// then lie in the second cache level, are gone through again.
 
-#include "cpu_kernels/avx512_bf16/decode.h"
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
 #include "cpu_kernels/avx512_bf16/kernels.h"
-#include "cpu_kernels/row_groups.h"
+#include "cpu_kernels/avx512_bf16/packed_rows.h"
+#include "cpu_kernels/avx512_bf16/split_decoder.h"
+#include "cpu_kernels/avx512_bf16/tile_sums.h"
+#include "cpu_kernels/row_blocks.h"
 
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
 
-constexpr int kSteps = kScaleBlock / 32;  // multiply instructions of one scale block
+constexpr ptrdiff_t kAgainBytes = 128 * 1024;  // of weights that are gone through again
+constexpr int kWideRows = 4;  // activation rows up to which a group has four weight rows, not two
 
-// One scale block of the group, decoded; zeros beyond the end of the rows.
-struct alignas(64) DecodedRows {
-    __m512i weight[kGroup][kSteps];
+struct alignas(64) Scratch {
+    BlockDots gate;
+    BlockDots up;
 };
 
-inline __m512 multiply_pairs(__m512 sum, __m512i a, __m512i b) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+inline __m512i* packed_part(Scratch& scratch) {
+    return reinterpret_cast<__m512i*>(&scratch + 1);
 }
 
-// Lane 4 q + s = sum of the four lanes 4 q .. 4 q + 3 of v[s], added in the same order for every s.
-// Four block sums then enter the totals by one multiplication with their scales instead of four;
-// the unpacking and the additions do not use the ports of the multiplications (Zen 5: a block of 4
-// x 16 rows in L1 takes 146 cycles instead of 180).
-template <int W>
-inline __m512 sum_quads(const __m512 (&v)[W]) {
-    const __m512 v1 = v[W > 1 ? 1 : 0];
-    const __m512 v2 = v[W > 2 ? 2 : 0];
-    const __m512 v3 = v[W > 3 ? 3 : 0];
-    const __m512 v01 = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v1), _mm512_unpackhi_ps(v[0], v1));
-    const __m512 v23 = _mm512_add_ps(_mm512_unpacklo_ps(v2, v3), _mm512_unpackhi_ps(v2, v3));
-    const __m512d lo = _mm512_unpacklo_pd(_mm512_castps_pd(v01), _mm512_castps_pd(v23));
-    const __m512d hi = _mm512_unpackhi_pd(_mm512_castps_pd(v01), _mm512_castps_pd(v23));
-    return _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
-}
+// Weight rows that have their scales in common.
+struct Rows {
+    const uint8_t* first;
+    ptrdiff_t row_bytes;
+    int n;
+    int k;
+    const float* scale;
+};
 
-// The scales of W weight rows from s0 on at scale block b, as sum_quads orders its lanes.
+// Where to announce what follows. Rows without gaps are announced as one ascending stream, a group
+// ahead of its use; others row by row.
+struct Stream {
+    const uint8_t* at;
+    const uint8_t* end;    // when reached,
+    const uint8_t* after;  // this is next
+    bool is_dense;
+
+    void advance(ptrdiff_t bytes) {
+        at += bytes;
+        if (at < end) return;
+        at = after + (at - end);
+        end = reinterpret_cast<const uint8_t*>(UINTPTR_MAX);
+    }
+};
+
+// One scale block of W rows, into the second cache level: the first overflows on the way.
 template <WeightFormat F, int W>
-inline __m512 quad_scales(const WeightRows& rows, int s0, ptrdiff_t b) {
-    if constexpr (F == WeightFormat::bf16) return _mm512_set1_ps(1.0f);
-    const float* const* scale = rows.scale + s0;
-    return _mm512_broadcast_f32x4(_mm_setr_ps(scale[0][b], scale[W > 1 ? 1 : 0][b],
-                                              scale[W > 2 ? 2 : 0][b], scale[W > 3 ? 3 : 0][b]));
-}
-
-// sums[s0 + s][r] = lanes s, 4 + s, 8 + s and 12 + s of the total.
-template <int W>
-inline void store_sums(__m512 total, GroupSums& sums, int s0, int r) {
-    const __m256 half =
-        _mm256_add_ps(_mm512_castps512_ps256(total), _mm512_extractf32x8_ps(total, 1));
-    alignas(16) float quad[4];
-    _mm_store_ps(quad, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+inline void announce_block(const uint8_t* at, ptrdiff_t row_bytes) {
+#pragma GCC unroll 4
     for (int s = 0; s < W; ++s)
-        sums[s0 + s][r] = quad[s];
+#pragma GCC unroll 4
+        for (ptrdiff_t line = 0; line < kScaleBlock * kWeightBytes<F>; line += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(at + s * row_bytes + line), _MM_HINT_T1);
 }
 
-// Activation rows at one scale block, and those multiplied after them.
-struct Tile {
-    const bf16_t* x;
-    const bf16_t* next;
-    ptrdiff_t stride;
-};
-
-// total[r] += the decoded block of W weight rows times R activation rows. The activations of many
-// rows stay in L2; announced one tile ahead, 16 rows of gate+up take 1286 us instead of 1519 with
-// the weights in L2 and 8 rows 755 instead of 903 (two Zen 5 cores).
-template <int W, int R>
-inline void multiply_tile(const DecodedRows& decoded, Tile tile, __m512 scale, __m512* total) {
-    __m512 block[R][W];
-    for (int r = 0; r < R; ++r)
-        for (int s = 0; s < W; ++s)
-            block[r][s] = _mm512_setzero_ps();
-    for (int step = 0; step < kSteps; ++step)
-        for (int r = 0; r < R; ++r) {
-            const ptrdiff_t at = r * tile.stride + 32 * step;
-            _mm_prefetch(reinterpret_cast<const char*>(tile.next + at), _MM_HINT_T0);
-            const __m512i x_step = _mm512_loadu_si512(tile.x + at);
-            for (int s = 0; s < W; ++s)
-                block[r][s] = multiply_pairs(block[r][s], decoded.weight[s][step], x_step);
-        }
-    for (int r = 0; r < R; ++r)
-        total[r] = _mm512_fmadd_ps(sum_quads<W>(block[r]), scale, total[r]);
-}
-
-// Tiles of four activation rows: 16 accumulators cover the latency of the multiplication. After the
-// last tile the next scale block of the first rows is due.
-template <int W>
-inline void multiply_rows(
-    const DecodedRows& decoded, ActivationRows x, int n_rows, __m512 scale, __m512* total) {
-    Tile tile = {x.x, x.x + 4 * x.stride, x.stride};
-    for (; n_rows > 4; n_rows -= 4, total += 4) {
-        multiply_tile<W, 4>(decoded, tile, scale, total);
-        tile.x = tile.next;
-        tile.next += 4 * x.stride;
-    }
-    tile.next = x.x + kScaleBlock;
-    if (n_rows == 4) multiply_tile<W, 4>(decoded, tile, scale, total);
-    if (n_rows == 3) multiply_tile<W, 3>(decoded, tile, scale, total);
-    if (n_rows == 2) multiply_tile<W, 2>(decoded, tile, scale, total);
-    if (n_rows == 1) multiply_tile<W, 1>(decoded, tile, scale, total);
-}
-
-// Decodes one scale block of the group and announces what the rows need later.
-template <WeightFormat F, int W>
-inline void decode_block(const Decoder& decode,
-                         const WeightRows& rows,
-                         ptrdiff_t j,
-                         DecodedRows& decoded) {
-    for (int s = 0; s < W; ++s) {
-        prefetch_block<F>(rows.row[s], rows.next[s], s & 1, j, rows.k);
-        for (int half = 0; half < 2; ++half) {
-            const Bf16x64 w = load_weights<F>(decode, rows.row[s], j + 64 * half);
-            decoded.weight[s][2 * half] = w.first;
-            decoded.weight[s][2 * half + 1] = w.second;
-        }
-    }
-}
-
-// The ragged last block, from copies padded with zeros.
-template <WeightFormat F, int W>
-void multiply_end(const WeightRows& rows,
-                  int s0,
-                  const ActivationRows& x,
-                  int n_rows,
-                  ptrdiff_t j,
-                  __m512* total) noexcept {
-    const Decoder decode;
-    const ptrdiff_t n = rows.k - j;
-    DecodedRows decoded;
-    for (int half = 0; half < 2; ++half)
-        for (int s = 0; s < W; ++s) {
-            const Bf16x64 w = n > 64 * half ? load_weights<F>(decode, rows.row[s0 + s],
-                                                              j + 64 * half, n - 64 * half)
-                                            : Bf16x64{};
-            decoded.weight[s][2 * half] = w.first;
-            decoded.weight[s][2 * half + 1] = w.second;
-        }
-    bf16_t x_end[kMaxRows][kScaleBlock] = {};
-    for (int r = 0; r < n_rows; ++r)
-        memcpy(x_end[r], x.x + r * x.stride + j, static_cast<size_t>(n) * sizeof(bf16_t));
-    multiply_rows<W>(decoded, {x_end[0], kScaleBlock}, n_rows,
-                     quad_scales<F, W>(rows, s0, j / kScaleBlock), total);
-}
-
-// sums[s0 + s][r] of W weight rows and R activation rows, each weight decoded as it is used.
-template <WeightFormat F, int W, int R>
-void few_rows_dots(const WeightRows& rows,
-                   int s0,
-                   const ActivationRows& x,
-                   GroupSums& sums) noexcept {
-    const Decoder decode;
-    __m512 total[R];
-    for (int r = 0; r < R; ++r)
-        total[r] = _mm512_setzero_ps();
-    ptrdiff_t j = 0;
-    for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
-        __m512 block[R][W];
-        for (int s = 0; s < W; ++s) {
-            if (W == 1 && is_short_row<F>(rows.k))
-                prefetch_stream<F>(rows.row[s0 + s], j);
-            else
-                prefetch_block<F>(rows.row[s0 + s], rows.next[s0 + s], s & 1, j, rows.k);
-            for (int r = 0; r < R; ++r)
-                block[r][s] = _mm512_setzero_ps();
-        }
-        for (int half = 0; half < kScaleBlock; half += 64)
-            for (int s = 0; s < W; ++s) {
-                const Bf16x64 w = load_weights<F>(decode, rows.row[s0 + s], j + half);
-                for (int r = 0; r < R; ++r) {
-                    const bf16_t* at = x.x + r * x.stride + j + half;
-                    block[r][s] = multiply_pairs(block[r][s], w.first, _mm512_loadu_si512(at));
-                    block[r][s] =
-                        multiply_pairs(block[r][s], w.second, _mm512_loadu_si512(at + 32));
-                }
+// dots[r][s] = the products of R activation rows and rows.n weight rows, a multiple of W.
+template <WeightFormat F, int R, int W>
+__attribute__((noinline)) void tile_dots(const Rows& rows,
+                                         Stream stream,
+                                         const __m512i* x,
+                                         float* dots,
+                                         ptrdiff_t dots_stride) noexcept {
+    constexpr ptrdiff_t kBlockBytes = kScaleBlock * kWeightBytes<F>;
+    const ptrdiff_t announced_step = stream.is_dense ? W * kBlockBytes : kBlockBytes;
+    const ptrdiff_t announced_row = stream.is_dense ? kBlockBytes : rows.row_bytes;
+    const ptrdiff_t group_bytes = W * rows.row_bytes;
+    const SplitDecoder<F> decode;
+    const int n_whole = rows.k / kScaleBlock;
+    const int n_blocks = n_scale_blocks(rows.k);
+    for (int i = 0; i < rows.n; i += W) {
+        stream.advance(group_bytes);
+        const uint8_t* announced = stream.at;
+        const uint8_t* at = rows.first + i * rows.row_bytes;
+        ptrdiff_t row_bytes = rows.row_bytes;
+        const __m512i* x_unit = x;
+        uint8_t padded[W][kBlockBytes];
+        TileSums<R, W> sums;
+        sums.clear();
+        for (int b = 0; b < n_blocks; ++b) {
+            if (b == n_whole) {
+                memset(padded, 0, sizeof padded);
+                for (int s = 0; s < W; ++s)
+                    memcpy(padded[s], at + s * row_bytes,
+                           static_cast<size_t>((rows.k - b * kScaleBlock) * kWeightBytes<F>));
+                at = padded[0];
+                row_bytes = kBlockBytes;
+            } else {
+                announce_block<F, W>(announced, announced_row);
+                announced += announced_step;
             }
-        const __m512 scale = quad_scales<F, W>(rows, s0, j / kScaleBlock);
-        for (int r = 0; r < R; ++r)
-            total[r] = _mm512_fmadd_ps(sum_quads<W>(block[r]), scale, total[r]);
+            __m512i w[W][2];
+            decode(at, row_bytes, w);
+            sums.begin_block(w, x_unit);
+            decode(at + kBlockBytes / 2, row_bytes, w);
+            sums.multiply(w, x_unit + 2 * R);
+            sums.scale = _mm512_set1_ps(F == WeightFormat::bf16 ? 1.0f : rows.scale[b]);
+            at += kBlockBytes;
+            x_unit += 4 * R;
+        }
+        sums.store(F == WeightFormat::bf16 ? 1.0f : kSplitDivisor, dots + i, dots_stride);
     }
-    if (j < rows.k) multiply_end<F, W>(rows, s0, x, R, j, total);
-    for (int r = 0; r < R; ++r)
-        store_sums<W>(total[r], sums, s0, r);
 }
 
-// sums[s][r] of W weight rows and n_rows > 4 activation rows; a scale block is decoded once.
 template <WeightFormat F, int W>
-void many_rows_dots(const WeightRows& rows,
-                    const ActivationRows& x,
-                    int n_rows,
-                    GroupSums& sums) noexcept {
-    const Decoder decode;
-    __m512 total[kMaxRows];
-    for (int r = 0; r < kMaxRows; ++r)
-        total[r] = _mm512_setzero_ps();
-    DecodedRows decoded;
-    ptrdiff_t j = 0;
-    for (; j + kScaleBlock <= rows.k; j += kScaleBlock) {
-        decode_block<F, W>(decode, rows, j, decoded);
-        const __m512 scale = quad_scales<F, W>(rows, 0, j / kScaleBlock);
-        multiply_rows<W>(decoded, {x.x + j, x.stride}, n_rows, scale, total);
+void tile_dots_of(const Rows& rows,
+                  const Stream& stream,
+                  int n,
+                  const __m512i* x,
+                  float* dots,
+                  ptrdiff_t dots_stride) noexcept {
+    if (n == 1) return tile_dots<F, 1, W>(rows, stream, x, dots, dots_stride);
+    if (n == 2) return tile_dots<F, 2, W>(rows, stream, x, dots, dots_stride);
+    if (n == 3) return tile_dots<F, 3, W>(rows, stream, x, dots, dots_stride);
+    if (n == 4) return tile_dots<F, 4, W>(rows, stream, x, dots, dots_stride);
+    if constexpr (W <= 2) {
+        static_assert(kTileRows == 8 && kWideRows == 4);
+        if (n == 5) return tile_dots<F, 5, W>(rows, stream, x, dots, dots_stride);
+        if (n == 6) return tile_dots<F, 6, W>(rows, stream, x, dots, dots_stride);
+        if (n == 7) return tile_dots<F, 7, W>(rows, stream, x, dots, dots_stride);
+        return tile_dots<F, 8, W>(rows, stream, x, dots, dots_stride);
     }
-    if (j < rows.k) multiply_end<F, W>(rows, 0, x, n_rows, j, total);
-    for (int r = 0; r < n_rows; ++r)
-        store_sums<W>(total[r], sums, 0, r);
 }
 
-struct Level {
-    static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
-        silu_times(gate, up, dst, n);
-    }
+// In groups of W weight rows, then the others one by one.
+template <WeightFormat F, int W>
+void group_dots(Rows rows,
+                const Stream& stream,
+                int n,
+                const __m512i* x,
+                float* dots,
+                ptrdiff_t dots_stride) noexcept {
+    const int others = rows.n % W;
+    rows.n -= others;
+    tile_dots_of<F, W>(rows, stream, n, x, dots, dots_stride);
+    if (others == 0) return;
+    rows.first += rows.n * rows.row_bytes;
+    tile_dots_of<F, 1>({rows.first, rows.row_bytes, others, rows.k, rows.scale}, stream, n, x,
+                       dots + rows.n, dots_stride);
+}
 
-    template <WeightFormat F, int G>
-    static void group_dots(const WeightRows& rows,
-                           const ActivationRows& x,
-                           int n_rows,
-                           GroupSums& sums) noexcept {
-        if (n_rows > 4) return many_rows_dots<F, G>(rows, x, n_rows, sums);
-        if (n_rows == 4) return few_rows_dots<F, G, 4>(rows, 0, x, sums);
-        if (n_rows == 3) return few_rows_dots<F, G, 3>(rows, 0, x, sums);
-        if (n_rows == 2) return few_rows_dots<F, G, 2>(rows, 0, x, sums);
-        if (n_rows == 0) return;
-        if (!is_short_row<F>(rows.k)) return few_rows_dots<F, G, 1>(rows, 0, x, sums);
-        for (int s = 0; s < G; ++s)
-            few_rows_dots<F, 1, 1>(rows, s, x, sums);
+// Rows of w in [begin, end), which have their scales in common; `after` follows them.
+template <WeightFormat F>
+void block_dots(const Weight& w,
+                int begin,
+                int end,
+                const PackedRows& x,
+                const uint8_t* after,
+                BlockDots& dots) noexcept {
+    Rows rows;
+    rows.row_bytes = w.stride * kWeightBytes<F>;
+    rows.k = w.k;
+    rows.scale = scale_row(w, begin);
+    int step = end - begin;
+    if (x.n > kTileRows) {
+        const ptrdiff_t fitting = kAgainBytes / (w.k * kWeightBytes<F>);
+        step = fitting < 4 ? 4 : fitting < step ? static_cast<int>(fitting / 4 * 4) : step;
     }
-};
+    for (int i = begin; i < end; i += step) {
+        rows.first = weight_row(w, i);
+        rows.n = end - i < step ? end - i : step;
+        const Stream following = {rows.first, weight_row(w, end), after, w.stride == w.k};
+        const Stream again = {rows.first, rows.first, rows.first, false};
+        for (int r = 0; r < x.n; r += kTileRows) {
+            const Stream& stream = r == 0 ? following : again;
+            const int n = x.n_in_tile(r);
+            if (n <= kWideRows)
+                group_dots<F, 4>(rows, stream, n, x.tile(r), &dots[r][i - begin], kScaleBlock);
+            else
+                group_dots<F, 2>(rows, stream, n, x.tile(r), &dots[r][i - begin], kScaleBlock);
+        }
+    }
+}
+
+template <WeightFormat F>
+void product_in(const RowsProduct& a) noexcept {
+    Scratch& scratch = *static_cast<Scratch*>(a.scratch);
+    if (a.n_rows == 0) return;
+    const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.w.k, packed_part(scratch));
+    product_in_blocks(a, scratch.gate,
+                      [&](const Weight& w, int begin, int end, const uint8_t* after,
+                          BlockDots& dots) { block_dots<F>(w, begin, end, x, after, dots); });
+}
+
+template <WeightFormat F>
+void gate_up_in(const RowsGateUp& a) noexcept {
+    Scratch& scratch = *static_cast<Scratch*>(a.scratch);
+    if (a.n_rows == 0) return;
+    const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.gate.k, packed_part(scratch));
+    gate_up_in_blocks(
+        a, scratch.gate, scratch.up,
+        [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
+            block_dots<F>(w, begin, end, x, after, dots);
+        },
+        [](const float* gate, const float* up, bf16_t* dst, int n) {
+            for (int i = 0; i < n; i += 16)
+                silu_times(gate + i, up + i, dst + i, n - i < 16 ? n - i : 16);
+        });
+}
 
 }  // namespace
 
+size_t row_scratch_bytes(int k) noexcept {
+    return sizeof(Scratch) +
+           static_cast<size_t>(packed_tile_vectors(k)) * sizeof(__m512i) * (kMaxRows / kTileRows);
+}
+
 void rows_product(const RowsProduct& a) noexcept {
-    rows_product_of<Level>(a);
+    if (a.w.format == WeightFormat::bf16)
+        product_in<WeightFormat::bf16>(a);
+    else
+        product_in<WeightFormat::fp8_block>(a);
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    rows_gate_up_of<Level>(a);
+    if (a.gate.format == WeightFormat::bf16)
+        gate_up_in<WeightFormat::bf16>(a);
+    else
+        gate_up_in<WeightFormat::fp8_block>(a);
 }
 
 }  // namespace baltoro::kernels::avx512_bf16

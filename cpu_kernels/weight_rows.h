@@ -1,0 +1,40 @@
+#pragma once
+
+// Where the rows of a weight and their scales are. Everything has internal linkage, because each
+// including file is compiled for another instruction set.
+
+#include "cpu_kernels/kernels.h"
+
+namespace baltoro::kernels {
+namespace {
+
+struct ActivationRows {
+    const bf16_t* x;
+    ptrdiff_t stride;
+};
+
+template <WeightFormat F>
+constexpr int kWeightBytes = F == WeightFormat::bf16 ? 2 : 1;
+
+inline int bytes_per_weight(WeightFormat format) {
+    return format == WeightFormat::bf16 ? 2 : 1;
+}
+
+inline const uint8_t* weight_row(const Weight& w, int i) {
+    return static_cast<const uint8_t*>(w.data) + i * w.stride * bytes_per_weight(w.format);
+}
+
+inline const float* scale_row(const Weight& w, int i) {
+    if (w.format == WeightFormat::bf16) return nullptr;
+    return w.scale +
+           static_cast<ptrdiff_t>(i / kScaleBlock) * ((w.k + kScaleBlock - 1) / kScaleBlock);
+}
+
+// The end of the weight rows from `begin` on that have their scales in common.
+inline int same_scales_end(const RowRange& range, int begin) {
+    const int end = (begin / kScaleBlock + 1) * kScaleBlock;
+    return end < range.end ? end : range.end;
+}
+
+}  // namespace
+}  // namespace baltoro::kernels
