@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "cpu_kernels/avx512_bf16/decode.h"
+#include "cpu_kernels/amx/decode.h"
 #include "cpu_kernels/weight_rows.h"
 
 // The loop of all AMX products. Include tile.h or tile_emulated.h first; it supplies `Tiles`.

@@ -8,7 +8,10 @@
 //   multiply  totals += scale * (decoded block . panels)
 // (amx/chunks.h has the same idea for tiles.)
 
-#include "cpu_kernels/avx512_bf16/decode.h"
+#include <string.h>
+
+#include "cpu_kernels/avx512/vector_math.h"
+#include "cpu_kernels/avx512_bf16/table_decoder.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
@@ -17,11 +20,12 @@ namespace {
 constexpr int kMaxChunk = 24;         // weight rows
 constexpr int kMaxPanels = 16;        // panels whose totals a call keeps
 constexpr int kPanelsPerProduct = 4;  // panels of one `multiply` call
-constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode
+constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode, into L2
 
-// One decoded scale block of a chunk.
-struct DecodedBlock {
-    bf16_t weight[kMaxChunk][kScaleBlock];  // zeros where a row or column does not exist
+// One decoded scale block of a chunk, in the order of TableDecoder; zeros where a row or column
+// does not exist.
+struct alignas(64) DecodedBlock {
+    bf16_t weight[kMaxChunk][kScaleBlock];
     float scale[kMaxChunk];
 };
 
@@ -33,6 +37,7 @@ struct alignas(64) PanelScratch {
 // The weight rows of a chunk; null rows do not exist.
 struct Chunk {
     const uint8_t* row[kMaxChunk];
+    const uint8_t* next[kMaxChunk];  // of the chunk that follows, for prefetching
     const float* scale[kMaxChunk];
     int k;
 };
@@ -46,45 +51,60 @@ struct PanelGroup {
     int total;  // first column of the totals
 };
 
-inline void set_chunk(Chunk& chunk, int at, const Weight& w, int i, int n, int n_max) {
+// Rows of w from i on, up to n_max and below `end`.
+inline void set_chunk(Chunk& chunk, int at, const Weight& w, int i, int end, int n_max) {
+    const int n = end - i;
     for (int s = 0; s < n_max; ++s) {
         chunk.row[at + s] = s < n ? weight_row(w, i + s) : nullptr;
+        chunk.next[at + s] = weight_row(w, s + n_max < n ? i + s + n_max : i);
         chunk.scale[at + s] = s < n ? scale_row(w, i + s) : nullptr;
     }
 }
 
+// Row s of scale block b.
 template <WeightFormat F>
-void decode_row(const Decoder& decode, const Chunk& chunk, int s, int b, DecodedBlock& block) {
-    const ptrdiff_t j = static_cast<ptrdiff_t>(b) * kScaleBlock;
-    const ptrdiff_t n = chunk.row[s] ? chunk.k - j : 0;
-    constexpr int kBytes = F == WeightFormat::bf16 ? 2 : 1;
-    block.scale[s] = chunk.scale[s] ? chunk.scale[s][b] : 1.0f;
-    if (n > kPrefetchBlocks * kScaleBlock)
-        for (int line = 0; line < kScaleBlock * kBytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(
-                             chunk.row[s] + (j + kPrefetchBlocks * kScaleBlock) * kBytes + line),
-                         _MM_HINT_T0);
-    for (int half = 0; half < kScaleBlock; half += 64) {
-        Bf16x64 w = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-        if (n >= half + 64)
-            w = load_weights<F>(decode, chunk.row[s], j + half);
-        else if (n > half)
-            w = load_weights<F>(decode, chunk.row[s], j + half, n - half);
-        _mm512_storeu_si512(&block.weight[s][half], w.first);
-        _mm512_storeu_si512(&block.weight[s][half + 32], w.second);
+inline void decode_row(
+    const TableDecoder<F>& decode, const Chunk& chunk, int s, int b, DecodedBlock& block) {
+    constexpr int kBlockBytes = kScaleBlock * kWeightBytes<F>;
+    const uint8_t* const at = chunk.row[s] + static_cast<ptrdiff_t>(b) * kBlockBytes;
+    const int ahead = (b + kPrefetchBlocks) * kBlockBytes;
+    const int row_bytes = chunk.k * kWeightBytes<F>;
+    const uint8_t* const announced =
+        ahead < row_bytes ? chunk.row[s] + ahead : chunk.next[s] + (ahead - row_bytes);
+    for (int line = 0; line < kBlockBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(announced + line), _MM_HINT_T1);
+    block.scale[s] = F == WeightFormat::bf16 ? 1.0f : chunk.scale[s][b];
+    bf16_t* const to = block.weight[s];
+    const int n = chunk.k - b * kScaleBlock;
+    if (n >= kScaleBlock) {
+        decode(at, to);
+        decode(at + kBlockBytes / 2, to + 64);
+    } else {
+        uint8_t padded[kBlockBytes] = {};
+        memcpy(padded, at, static_cast<size_t>(n) * kWeightBytes<F>);
+        decode(padded, to);
+        decode(padded + kBlockBytes / 2, to + 64);
+    }
+}
+
+template <WeightFormat F>
+void decode_rows_of(const Chunk& chunk, RowRange rows, int b, DecodedBlock& block) noexcept {
+    const TableDecoder<F> decode;
+    for (int s = rows.begin; s < rows.end; ++s) {
+        if (chunk.row[s])
+            decode_row<F>(decode, chunk, s, b, block);
+        else
+            memset(block.weight[s], 0, sizeof block.weight[s]);
     }
 }
 
 // Rows [begin, end) of scale block b.
 inline void decode_rows(const Chunk& chunk, bool bf16, RowRange rows, int b, DecodedBlock& block) {
-    const Decoder decode;
     if (b * kScaleBlock >= chunk.k) return;
-    for (int s = rows.begin; s < rows.end; ++s) {
-        if (bf16)
-            decode_row<WeightFormat::bf16>(decode, chunk, s, b, block);
-        else
-            decode_row<WeightFormat::fp8_block>(decode, chunk, s, b, block);
-    }
+    if (bf16)
+        decode_rows_of<WeightFormat::bf16>(chunk, rows, b, block);
+    else
+        decode_rows_of<WeightFormat::fp8_block>(chunk, rows, b, block);
 }
 
 // scratch.total[s][16 * p + lane] = chunk row s . row `lane` of panel p, for n_panels panels.
@@ -126,7 +146,7 @@ void panels_product_of(const PanelsProduct& a) noexcept {
         const int n = a.range.end - i < Level::kChunk ? a.range.end - i : Level::kChunk;
         Chunk chunk;
         chunk.k = a.w.k;
-        set_chunk(chunk, 0, a.w, i, n, Level::kChunk);
+        set_chunk(chunk, 0, a.w, i, a.range.end, Level::kChunk);
         for (int r0 = 0; r0 < a.n_rows; r0 += kRows) {
             const int n_rows = a.n_rows - r0 < kRows ? a.n_rows - r0 : kRows;
             chunk_totals<Level>(chunk, a.w.format == WeightFormat::bf16,
@@ -162,8 +182,8 @@ void panels_gate_up_of(const PanelsGateUp& a) noexcept {
         const int n = a.range.end - i < kHalf ? a.range.end - i : kHalf;
         Chunk chunk;
         chunk.k = a.gate.k;
-        set_chunk(chunk, 0, a.gate, i, n, kHalf);
-        set_chunk(chunk, kHalf, a.up, i, n, kHalf);
+        set_chunk(chunk, 0, a.gate, i, a.range.end, kHalf);
+        set_chunk(chunk, kHalf, a.up, i, a.range.end, kHalf);
         for (int r0 = 0; r0 < a.n_rows; r0 += kRows) {
             const int n_rows = a.n_rows - r0 < kRows ? a.n_rows - r0 : kRows;
             const int n_panels = (n_rows + kPanelRows - 1) / kPanelRows;

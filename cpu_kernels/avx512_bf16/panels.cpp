@@ -6,33 +6,54 @@
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
 
-// M weight rows x P panels in registers; lane = activation row. Each weight pair is broadcast from
-// the decoded block, each 16 pairs of activations are one load.
+// sum[s][p] += eight columns of M weight rows x P panels. Each weight pair is broadcast from the
+// decoded block, each 16 pairs of activations are one load.
+template <int M, int P>
+inline void multiply_eighth(const bf16_t* weight,
+                            const bf16_t* x,
+                            size_t panel_elements,
+                            __m512 (&sum)[M][P]) {
+    for (int j = 0; j < 8; j += 2) {
+        __m512i pairs[P];
+#pragma GCC unroll 4
+        for (int p = 0; p < P; ++p)
+            pairs[p] = _mm512_load_si512(x + p * panel_elements + j * kPanelRows);
+#pragma GCC unroll 24
+        for (int s = 0; s < M; ++s) {
+            int32_t pair;
+            memcpy(&pair, weight + s * kScaleBlock + j, sizeof pair);
+            const __m512i w = _mm512_set1_epi32(pair);
+#pragma GCC unroll 4
+            for (int p = 0; p < P; ++p)
+                sum[s][p] = _mm512_dpbf16_ps(sum[s][p], reinterpret_cast<__m512bh>(pairs[p]),
+                                             reinterpret_cast<__m512bh>(w));
+        }
+    }
+}
+
+// M weight rows from s0 on x P panels in registers, which the compiler leaves only if every loop is
+// unrolled; lane = activation row.
 template <int M, int P>
 void multiply_tile(const DecodedBlock& block,
                    int s0,
                    const PanelGroup& panels,
                    PanelScratch& scratch) noexcept {
     __m512 sum[M][P];
+#pragma GCC unroll 24
     for (int s = 0; s < M; ++s)
+#pragma GCC unroll 4
         for (int p = 0; p < P; ++p)
             sum[s][p] = _mm512_setzero_ps();
-    for (int j = 0; j < panels.depth; j += 2) {
-        __m512i x[P];
-        for (int p = 0; p < P; ++p)
-            x[p] = _mm512_load_si512(panels.first + p * panels.panel_elements +
-                                     static_cast<ptrdiff_t>(j) * kPanelRows);
-        for (int s = 0; s < M; ++s) {
-            int32_t pair;
-            memcpy(&pair, &block.weight[s0 + s][j], sizeof pair);
-            const __m512i w = _mm512_set1_epi32(pair);
-            for (int p = 0; p < P; ++p)
-                sum[s][p] = _mm512_dpbf16_ps(sum[s][p], reinterpret_cast<__m512bh>(x[p]),
-                                             reinterpret_cast<__m512bh>(w));
-        }
+    for (int e = 0; e < kScaleBlock / 8; ++e) {
+        const int first = e / 8 * 64 + 8 * kEighths[e % 8];
+        if (first >= panels.depth) continue;
+        multiply_eighth<M, P>(&block.weight[s0][8 * e], panels.first + first * kPanelRows,
+                              panels.panel_elements, sum);
     }
+#pragma GCC unroll 24
     for (int s = 0; s < M; ++s) {
         const __m512 scale = _mm512_set1_ps(block.scale[s0 + s]);
+#pragma GCC unroll 4
         for (int p = 0; p < P; ++p) {
             float* total = &scratch.total[s0 + s][panels.total + p * kPanelRows];
             _mm512_store_ps(total, _mm512_fmadd_ps(sum[s][p], scale, _mm512_load_ps(total)));
