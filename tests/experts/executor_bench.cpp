@@ -92,7 +92,8 @@ class Rows {
                 ids_[at + i] = order_[i];
             }
         }
-        return {0, n_rows_, x_.data(), ids_.data(), gains_.data(), dst_.data()};
+        const bool is_prefill = n_rows_ > kernels::kMaxRows;
+        return {0, n_rows_, x_.data(), ids_.data(), gains_.data(), dst_.data(), is_prefill};
     }
 
   private:
