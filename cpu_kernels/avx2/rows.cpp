@@ -36,16 +36,14 @@ struct Group {
     const uint8_t* row[kManyGroup];
     const uint8_t* next[kManyGroup];
     int next_step;
+    bool is_near;
     int k;
 };
 
 template <WeightFormat F, int W>
-inline void announce_block(const Group& g, ptrdiff_t j) {
-    for (int s = 0; s < W; ++s) {
-        const uint8_t* const at = g.next[s] + j * kWeightBytes<F> * g.next_step;
-        for (ptrdiff_t line = 0; line < kScaleBlock * kWeightBytes<F>; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(at + line), _MM_HINT_T0);
-    }
+__attribute__((always_inline)) inline void announce_block(const Group& g, ptrdiff_t j) {
+    announce<W, kScaleBlock * kWeightBytes<F>>(
+        g.is_near, [&](int s) { return g.next[s] + j * kWeightBytes<F> * g.next_step; });
 }
 
 // Calls use(address of each row's block, where it begins, its length in whole units) from begin to
@@ -273,6 +271,8 @@ void block_dots_in(const Weight& w,
                    BlockDots& dots) noexcept {
     Group g;
     g.k = w.k;
+    g.is_near =
+        w.k * (W * kWeightBytes<F> + a.n * static_cast<ptrdiff_t>(sizeof(float))) <= kNearBytes;
     const ptrdiff_t row_bytes = w.stride * kWeightBytes<F>;
     const bool is_dense = w.stride == w.k;
     int i = begin;

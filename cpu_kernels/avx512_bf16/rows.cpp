@@ -16,7 +16,6 @@ namespace baltoro::kernels::avx512_bf16 {
 namespace {
 
 constexpr ptrdiff_t kAgainBytes = 128 * 1024;  // of weights that are gone through again
-constexpr ptrdiff_t kNearBytes = 16 * 1024;    // announced into the first cache level
 constexpr int kWideRows = 4;  // activation rows up to which a group has four weight rows, not two
 
 struct alignas(64) Scratch {
@@ -53,17 +52,6 @@ struct Stream {
     }
 };
 
-// One scale block of W rows.
-template <WeightFormat F, int W, int Hint>
-inline void announce_block(const uint8_t* at, ptrdiff_t row_bytes) {
-#pragma GCC unroll 4
-    for (int s = 0; s < W; ++s)
-#pragma GCC unroll 4
-        for (ptrdiff_t line = 0; line < kScaleBlock * kWeightBytes<F>; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(at + s * row_bytes + line),
-                         static_cast<_mm_hint>(Hint));
-}
-
 // dots[r][s] = the products of R activation rows and rows.n weight rows, a multiple of W.
 template <WeightFormat F, int R, int W>
 __attribute__((noinline)) void tile_dots(const Rows& rows,
@@ -75,7 +63,6 @@ __attribute__((noinline)) void tile_dots(const Rows& rows,
     const ptrdiff_t announced_step = stream.is_dense ? W * kBlockBytes : kBlockBytes;
     const ptrdiff_t announced_row = stream.is_dense ? kBlockBytes : rows.row_bytes;
     const ptrdiff_t group_bytes = W * rows.row_bytes;
-    // What passes between announcement and use must fit, or the first level loses it on the way.
     const bool is_near =
         rows.k * (W * kWeightBytes<F> + R * static_cast<ptrdiff_t>(sizeof(bf16_t))) <= kNearBytes;
     const SplitDecoder<F> decode;
@@ -99,10 +86,8 @@ __attribute__((noinline)) void tile_dots(const Rows& rows,
                 at = padded[0];
                 row_bytes = kBlockBytes;
             } else {
-                if (is_near)
-                    announce_block<F, W, _MM_HINT_T0>(announced, announced_row);
-                else
-                    announce_block<F, W, _MM_HINT_T1>(announced, announced_row);
+                announce<W, kBlockBytes>(is_near,
+                                         [&](int s) { return announced + s * announced_row; });
                 announced += announced_step;
             }
             __m512i w[W][2];
