@@ -2,6 +2,7 @@
 
 #include "cpu_kernels/amx/chunks.h"
 #include "cpu_kernels/avx512/kernels.h"
+#include "cpu_kernels/avx512/put_sums.h"
 #include "cpu_kernels/avx512/transpose.h"
 
 // Row and panel products from the chunk loop: how much of the work is done at a time, and what
@@ -115,16 +116,6 @@ inline void load_transposed(const float (&tile)[kTileRows][kPanelRows], __m512i 
     for (int s = 0; s < kTileRows; ++s)
         v[s] = _mm512_load_si512(tile[s]);
     transpose(v);
-}
-
-// Where a product's sums go: RowsProduct and PanelsProduct say it in the same words.
-template <class Product>
-inline void put_sums(const Product& a, int r, int i, __mmask16 lanes, __m512 sum) {
-    float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
-    if (a.gain)
-        sum = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, dst),
-                            _mm512_mul_ps(_mm512_set1_ps(a.gain[r]), sum));
-    _mm512_mask_storeu_ps(dst, lanes, sum);
 }
 
 // The totals of one panel whose first row is r0.

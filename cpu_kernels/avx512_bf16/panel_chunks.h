@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "cpu_kernels/avx512/put_sums.h"
+#include "cpu_kernels/avx512/transpose.h"
 #include "cpu_kernels/avx512/vector_math.h"
 #include "cpu_kernels/avx512_bf16/table_decoder.h"
 #include "cpu_kernels/weight_rows.h"
@@ -138,6 +140,26 @@ void chunk_totals(const Chunk& chunk,
     }
 }
 
+// Puts the totals of a chunk's n weight rows from i on and of the panel at `column`, whose first
+// row is r0.
+inline void put_panel(const PanelsProduct& a,
+                      int i,
+                      int n,
+                      int r0,
+                      int n_rows,
+                      const PanelScratch& scratch,
+                      int column) noexcept {
+    for (int first = 0; first < n; first += 16) {
+        __m512i v[16];
+        for (int s = 0; s < 16; ++s)
+            v[s] = first + s < kMaxChunk ? _mm512_load_si512(&scratch.total[first + s][column])
+                                         : _mm512_setzero_si512();
+        transpose(v);
+        for (int r = 0; r < n_rows; ++r)
+            put_sums(a, r0 + r, i + first, first_lanes(n - first), _mm512_castsi512_ps(v[r]));
+    }
+}
+
 template <class Level>
 void panels_product_of(const PanelsProduct& a) noexcept {
     PanelScratch& scratch = *static_cast<PanelScratch*>(a.scratch);
@@ -152,13 +174,9 @@ void panels_product_of(const PanelsProduct& a) noexcept {
             chunk_totals<Level>(chunk, a.w.format == WeightFormat::bf16,
                                 a.panels + r0 / kPanelRows * panel_elements(a.w.k),
                                 (n_rows + kPanelRows - 1) / kPanelRows, scratch);
-            for (int r = 0; r < n_rows; ++r) {
-                const int row = a.gain && a.dst_row ? a.dst_row[r0 + r] : r0 + r;
-                float* dst = a.dst + row * a.dst_stride + i;
-                for (int s = 0; s < n; ++s)
-                    dst[s] = a.gain ? dst[s] + a.gain[r0 + r] * scratch.total[s][r]
-                                    : scratch.total[s][r];
-            }
+            for (int r = 0; r < n_rows; r += kPanelRows)
+                put_panel(a, i, n, r0 + r, n_rows - r < kPanelRows ? n_rows - r : kPanelRows,
+                          scratch, r);
         }
     }
 }
