@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cpu_kernels/avx512/vector_math.h"
-#include "cpu_kernels/subnormal_bytes.h"
+#include "cpu_kernels/code_bytes.h"
 
 namespace baltoro::kernels {
 namespace {

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "cpu_kernels/avx2/split_pairs.h"
-#include "cpu_kernels/subnormal_bytes.h"
+#include "cpu_kernels/code_bytes.h"
 
 namespace baltoro::kernels {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
+#include "cpu_kernels/code_bytes.h"
 #include "cpu_kernels/weight_rows.h"
-#include "cpu_kernels/subnormal_bytes.h"
 
 namespace baltoro::kernels {
 namespace {

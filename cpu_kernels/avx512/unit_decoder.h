@@ -3,7 +3,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "cpu_kernels/subnormal_bytes.h"
+#include "cpu_kernels/code_bytes.h"
 
 namespace baltoro::kernels {
 namespace {

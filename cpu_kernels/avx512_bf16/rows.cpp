@@ -99,7 +99,7 @@ __attribute__((noinline)) void tile_dots(const Rows& rows,
             at += kBlockBytes;
             x_unit += 4 * R;
         }
-        sums.store(F == WeightFormat::bf16 ? 1.0f : kSplitDivisor, dots + i, dots_stride);
+        sums.store(F == WeightFormat::bf16 ? 1.0f : kFp8Divisor, dots + i, dots_stride);
     }
 }
 

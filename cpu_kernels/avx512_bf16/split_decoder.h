@@ -10,12 +10,10 @@ namespace {
 
 constexpr int kUnit = 64;  // weights that are decoded together
 
-// What SplitDecoder divides e4m3 by.
-constexpr float kSplitDivisor = 256.0f;
 constexpr CodeBytes kCodeBytes = make_code_bytes(8);
 
 // Units of W weight rows as bf16, each as two vectors: of e4m3 codes those at even and those at odd
-// places, divided by kSplitDivisor and exact for every code; of bf16 weights the first and the
+// places, divided by kFp8Divisor and exact for every code; of bf16 weights the first and the
 // second half. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value / 256.
 // That fails for codes without an exponent and for NaN; where a unit of any row has one, a table
 // decodes them all.
