@@ -292,6 +292,10 @@ class Device {
     // Waits until every operation so far has finished; shared memory is then the host's.
     virtual void finish() = 0;
 
+    // After an operation of the step has thrown: the host does what steps before have left to it,
+    // but not what this one has, and the next step can begin.
+    virtual void give_up_step() noexcept {}
+
   private:
     friend class Buffer;
     virtual void release(void* data, std::size_t size_bytes) noexcept = 0;

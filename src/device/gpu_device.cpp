@@ -98,9 +98,7 @@ void GpuDevice::copy_from_host(void* dst, const void* host_src, std::size_t size
 }
 
 void GpuDevice::begin_step(StepKind kind) {
-    // Of a step that has failed.
-    abandon_recording();
-    if (handoff_.is_open()) handoff_.skip();
+    handoff_.begin_step();
     kind_ = kind;
     attention_.begin_step();
 }
@@ -147,6 +145,11 @@ void GpuDevice::end_repeatable() {
         handoff_.forget();  // nothing of the step was queued
         throw;
     }
+}
+
+void GpuDevice::give_up_step() noexcept {
+    abandon_recording();
+    handoff_.give_up_step();
 }
 
 void GpuDevice::abandon_recording() noexcept {

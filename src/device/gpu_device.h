@@ -66,6 +66,7 @@ class GpuDevice final : public Device {
                           const HostExpert& src) override;
     void add_resident_experts(const ResidentExperts& args) override;
     void finish() override;
+    void give_up_step() noexcept override;
 
   private:
     void release(void* data, std::size_t size_bytes) noexcept override;

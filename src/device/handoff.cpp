@@ -37,11 +37,12 @@ int Handoff::begin(const HostWork& work) {
     platform_.kernels().signal_host(platform_.stream(),
                                     {{&flags_->reached, &flags_->done, counters_, counters_ + 1}});
     works_.push_back(work);
-    return static_cast<int>(n_begun_++);
+    return static_cast<int>(static_cast<std::uint32_t>(n_begun_++));
 }
 
 void Handoff::end(int number) {
-    check(static_cast<std::uint32_t>(number) == n_ended_ && n_ended_ < n_begun_,
+    check(static_cast<std::uint32_t>(number) == static_cast<std::uint32_t>(n_ended_) &&
+              n_ended_ < n_begun_,
           "host work is ended in the order in which it began");
     n_ended_++;
     platform_.kernels().await_host(platform_.stream(),
@@ -57,12 +58,15 @@ void Handoff::serve() {
 void Handoff::serve_oldest() noexcept {
     const HostWork work = works_.front();
     works_.pop_front();
-    const std::uint32_t number = ++n_served_;
+    const std::uint64_t number = ++n_served_;
     try {
         wait_until_reached(number);
         if (!error_) work.run(work.context);
     } catch (...) {
-        if (!error_) error_ = std::current_exception();
+        if (!error_) {
+            error_ = std::current_exception();
+            n_failed_ = number;
+        }
     }
     raise_done(number);
 }
@@ -73,6 +77,14 @@ void Handoff::forget() noexcept {
     n_ended_ = n_served_;
 }
 
+void Handoff::give_up_step() noexcept {
+    while (n_served_ < n_before_step_)
+        serve_oldest();
+    const std::exception_ptr before = n_failed_ <= n_before_step_ ? error_ : nullptr;
+    skip();
+    error_ = before;
+}
+
 void Handoff::skip() noexcept {
     error_ = nullptr;
     works_.clear();
@@ -81,24 +93,26 @@ void Handoff::skip() noexcept {
     // Every signal has its wait: the GPU counts both.
     try {
         while (n_ended_ < n_begun_)
-            end(static_cast<int>(n_ended_));
+            end(static_cast<int>(static_cast<std::uint32_t>(n_ended_)));
     } catch (const Error&) {
         n_ended_ = n_begun_;  // a GPU that takes no more work waits for nobody
     }
 }
 
-void Handoff::wait_until_reached(std::uint32_t number) {
+void Handoff::wait_until_reached(std::uint64_t number) {
     const std::atomic_ref<std::uint32_t> reached(flags_->reached);
+    const auto wanted = static_cast<std::uint32_t>(number);
     for (int turn = 1;
-         static_cast<std::int32_t>(reached.load(std::memory_order_acquire) - number) < 0; turn++) {
+         static_cast<std::int32_t>(reached.load(std::memory_order_acquire) - wanted) < 0; turn++) {
         if (turn % kTurnsPerYield == 0) sched_yield();
         if (turn % kTurnsPerLook == 0) platform_.check_failure();
         __builtin_ia32_pause();
     }
 }
 
-void Handoff::raise_done(std::uint32_t number) noexcept {
-    std::atomic_ref<std::uint32_t>(flags_->done).store(number, std::memory_order_release);
+void Handoff::raise_done(std::uint64_t number) noexcept {
+    std::atomic_ref<std::uint32_t>(flags_->done)
+        .store(static_cast<std::uint32_t>(number), std::memory_order_release);
 }
 
 }  // namespace baltoro::device

@@ -38,14 +38,18 @@ class Handoff {
     // Whether nothing has begun that is not served.
     bool is_idle() const noexcept { return works_.empty(); }
 
-    // Whether a work has begun and not ended: within a step, or after one that was given up.
-    bool is_open() const noexcept { return n_begun_ != n_ended_; }
+    // What has begun so far belongs to steps before.
+    void begin_step() noexcept { n_before_step_ = n_begun_; }
+
+    // Serves what steps before have begun, whose errors come out of the next serve(), and skips
+    // what this one has.
+    void give_up_step() noexcept;
 
     // Forgets what has begun since is_idle(): its signals and waits were recorded only, and the
     // recording is given up.
     void forget() noexcept;
 
-    // Lets the GPU pass everything that has begun, without the work: after a step has failed.
+    // Lets the GPU pass everything that has begun, without the work.
     void skip() noexcept;
 
   private:
@@ -56,19 +60,22 @@ class Handoff {
     };
 
     void serve_oldest() noexcept;
-    void wait_until_reached(std::uint32_t number);
-    void raise_done(std::uint32_t number) noexcept;
+    void wait_until_reached(std::uint64_t number);
+    void raise_done(std::uint64_t number) noexcept;
 
     GpuPlatform& platform_;
     GpuMemory flags_memory_;  // shared
     GpuMemory counters_memory_;
     Flags* flags_;
     std::uint32_t* counters_;  // signals, waits
-    std::uint32_t n_begun_ = 0;
-    std::uint32_t n_ended_ = 0;
-    std::uint32_t n_served_ = 0;
-    std::deque<HostWork> works_;  // begun and not yet served
-    std::exception_ptr error_;    // of a work; thrown by serve()
+    // The flags, and the numbers given out, have the lower bits of these.
+    std::uint64_t n_begun_ = 0;
+    std::uint64_t n_ended_ = 0;
+    std::uint64_t n_served_ = 0;
+    std::uint64_t n_before_step_ = 0;  // of those begun
+    std::deque<HostWork> works_;       // begun and not yet served
+    std::exception_ptr error_;         // of a work; thrown by serve()
+    std::uint64_t n_failed_ = 0;       // the work's place among those served, from 1
     bool is_held_ = false;
 };
 

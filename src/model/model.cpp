@@ -86,6 +86,15 @@ Model::Model(const ModelConfig& config,
 std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     const int n_rows = static_cast<int>(batch.tokens.size());
     check(n_rows > 0 && n_rows <= limits_.max_rows, "a step has 1 to max_rows rows");
+    try {
+        return step(batch, trace);
+    } catch (...) {
+        device_.give_up_step();
+        throw;
+    }
+}
+
+std::span<const float> Model::step(const Batch& batch, Trace* trace) {
     device_.begin_step(batch.kind);
     write_rope(batch);
     device_.embed({weights_.embed, batch.tokens, activations_.x.as<float>()});

@@ -93,6 +93,7 @@ class Model {
         std::optional<MoeLayer::Started> routed;  // experts' work that is still to be added
     };
 
+    std::span<const float> step(const Batch& batch, Trace* trace);
     std::span<Part> divide(const Batch& batch, const Trace* trace);
     void add_layer(int layer_idx, int moe_layer_idx, StepKind kind, Part& part, Trace* trace);
     void add_routed(Part& part);

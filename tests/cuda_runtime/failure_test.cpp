@@ -132,6 +132,7 @@ TEST_CASE("a step given up between the beginning and the end of host work, its G
     numbers = {};
     CHECK(what.find("GPU: its work has failed: ") == 0);
     CHECK(failure_of([&] { device.finish(); }) == kFailed);
+    device.give_up_step();
     device.begin_step(StepKind::decode);
     CHECK_FALSE(failure_of([&] { (void)device.begin_host_work({nullptr, nullptr}); }).empty());
     CHECK(failure_of([&] { device.finish(); }) == kFailed);

@@ -253,11 +253,13 @@ TEST_CASE("attention agrees with the CPU's over pages in any order, alone and in
     }
 }
 
-TEST_CASE("a step that ends early, its host work begun, is forgotten when the next begins") {
+TEST_CASE("a step is given up with its host work, whether that has ended or not") {
     GpuDevice device(make_test_platform(delayed()));
-    device.begin_step(StepKind::prefill);
-    (void)device.begin_host_work({[](void*) { FAIL("given up"); }, nullptr});
     for (const StepKind kind : kKinds) {
+        device.begin_step(kind);
+        const int first = device.begin_host_work({[](void*) { FAIL("given up"); }, nullptr});
+        if (kind == StepKind::decode) device.end_host_work(first);
+        device.give_up_step();
         device.begin_step(kind);
         bool has_run = false;
         const int number = device.begin_host_work(

@@ -164,5 +164,48 @@ TEST_CASE("a step that is given up leaves no one waiting") {
     CHECK(*turns.value == -9);
 }
 
+TEST_CASE("giving up a step leaves what steps before have begun") {
+    const auto platform = make_test_platform(delayed(6));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    turns.set_by_device(5);
+    handoff.end(handoff.begin({negate, &turns}));
+    handoff.begin_step();
+    handoff.end(handoff.begin({fail, nullptr}));
+    (void)handoff.begin({negate, &turns});
+    handoff.give_up_step();
+    platform->wait();
+    CHECK(turns.seen == std::vector<int>{5});
+    CHECK(*turns.value == -5);
+    handoff.serve();
+}
+
+TEST_CASE("an error of a step before outlives a step that is given up") {
+    const auto platform = make_test_platform(delayed(7));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    handoff.end(handoff.begin({fail, nullptr}));
+    handoff.begin_step();
+    (void)handoff.begin({negate, &turns});
+    handoff.give_up_step();
+    CHECK_THROWS_WITH_AS(handoff.serve(), "the host's work failed", Error);
+    platform->wait();
+    CHECK(turns.seen.empty());
+}
+
+TEST_CASE("a step that is given up takes the error of its own work with it") {
+    const auto platform = make_test_platform(delayed(8));
+    Handoff handoff(*platform);
+    Turns turns(*platform);
+    handoff.begin_step();
+    handoff.end(handoff.begin({fail, nullptr}));
+    for (int i = 0; i < 8; i++)  // so many that the first runs early
+        handoff.end(handoff.begin({negate, &turns}));
+    handoff.give_up_step();
+    handoff.serve();
+    platform->wait();
+    CHECK(turns.seen.empty());
+}
+
 }  // namespace
 }  // namespace baltoro::device

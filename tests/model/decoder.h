@@ -63,6 +63,7 @@ class Decoder {
     }
 
     device::GpuDevice& gpu() { return *device_; }
+    const Model& model() const { return loaded_.model; }
     const ModelConfig& config() const { return loaded_.config; }
 
   private:
