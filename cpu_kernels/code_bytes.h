@@ -24,37 +24,37 @@ constexpr unsigned bf16_bits_of_code(unsigned code, unsigned divisor_log2) {
     return (exponent << 7) | ((mantissa & 7) << 4);
 }
 
-// The bytes for all codes without a sign.
-struct alignas(64) CodeBytes {
-    uint8_t low[128];
-    uint8_t high[128];
+// The bytes for codes 0 to Codes - 1, over and over.
+template <unsigned Codes, unsigned Entries>
+struct alignas(64) BytesOfCodes {
+    uint8_t low[Entries];
+    uint8_t high[Entries];
 };
 
-constexpr CodeBytes make_code_bytes(unsigned divisor_log2) {
-    CodeBytes t{};
-    for (unsigned code = 0; code < 128; ++code) {
-        const unsigned bits = bf16_bits_of_code(code, divisor_log2);
-        t.low[code] = static_cast<uint8_t>(bits & 0xff);
-        t.high[code] = static_cast<uint8_t>(bits >> 8);
-    }
-    return t;
-}
-
-// The bytes for codes 0 to 7, which have no exponent, over and over: once for each of four 128-bit
-// lanes, as byte shuffles need them.
-struct alignas(64) SubnormalBytes {
-    uint8_t low[64];
-    uint8_t high[64];
-};
-
-constexpr SubnormalBytes make_subnormal_bytes(unsigned divisor_log2) {
-    SubnormalBytes t{};
-    for (unsigned i = 0; i < 64; ++i) {
-        const unsigned bits = bf16_bits_of_code(i & 7, divisor_log2);
+template <unsigned Codes, unsigned Entries>
+constexpr BytesOfCodes<Codes, Entries> bytes_of_codes(unsigned divisor_log2) {
+    BytesOfCodes<Codes, Entries> t{};
+    for (unsigned i = 0; i < Entries; ++i) {
+        const unsigned bits = bf16_bits_of_code(i % Codes, divisor_log2);
         t.low[i] = static_cast<uint8_t>(bits & 0xff);
         t.high[i] = static_cast<uint8_t>(bits >> 8);
     }
     return t;
+}
+
+// All codes without a sign.
+using CodeBytes = BytesOfCodes<128, 128>;
+
+constexpr CodeBytes make_code_bytes(unsigned divisor_log2) {
+    return bytes_of_codes<128, 128>(divisor_log2);
+}
+
+// Codes without an exponent, once for each of four 128-bit lanes and twice in each, as byte
+// shuffles need them.
+using SubnormalBytes = BytesOfCodes<8, 64>;
+
+constexpr SubnormalBytes make_subnormal_bytes(unsigned divisor_log2) {
+    return bytes_of_codes<8, 64>(divisor_log2);
 }
 
 }  // namespace

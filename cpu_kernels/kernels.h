@@ -33,6 +33,11 @@ struct Weight {
     WeightFormat format;
 };
 
+// Scale blocks along a dimension of n elements.
+static inline int n_scale_blocks(int n) {
+    return (n + kScaleBlock - 1) / kScaleBlock;
+}
+
 // Half-open range of a weight's rows (= output columns); what one worker computes.
 struct RowRange {
     int begin;

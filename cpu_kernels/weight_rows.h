@@ -26,8 +26,7 @@ inline const uint8_t* weight_row(const Weight& w, int i) {
 
 inline const float* scale_row(const Weight& w, int i) {
     if (w.format == WeightFormat::bf16) return nullptr;
-    return w.scale +
-           static_cast<ptrdiff_t>(i / kScaleBlock) * ((w.k + kScaleBlock - 1) / kScaleBlock);
+    return w.scale + static_cast<ptrdiff_t>(i / kScaleBlock) * n_scale_blocks(w.k);
 }
 
 // The end of the weight rows from `begin` on that have their scales in common.

@@ -22,7 +22,7 @@ struct ScaledRows {
 // Elements. Rows of K2's dimensions would all begin at one address within their pages; one scale
 // block more keeps 16 of them from the same few cache sets.
 inline ptrdiff_t scaled_stride(int k) {
-    return static_cast<ptrdiff_t>((k + kScaleBlock - 1) / kScaleBlock + 1) * kScaleBlock;
+    return static_cast<ptrdiff_t>(n_scale_blocks(k) + 1) * kScaleBlock;
 }
 
 inline size_t scaled_elements(int k) {

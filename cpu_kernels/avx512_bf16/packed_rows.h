@@ -24,10 +24,6 @@ struct PackedRows {
     const __m512i* tile(int first) const { return x + first / kTileRows * tile_vectors; }
 };
 
-inline int n_scale_blocks(int k) {
-    return (k + kScaleBlock - 1) / kScaleBlock;
-}
-
 inline ptrdiff_t packed_tile_vectors(int k) {
     return static_cast<ptrdiff_t>(n_scale_blocks(k)) * (kScaleBlock / 32) * kTileRows;
 }

@@ -10,7 +10,7 @@ namespace {
     const ptrdiff_t at = i * w.stride + j;
     if (w.format == WeightFormat::bf16)
         return float_from_bf16(static_cast<const bf16_t*>(w.data)[at]);
-    const int blocks_per_row = (w.k + kScaleBlock - 1) / kScaleBlock;
+    const int blocks_per_row = n_scale_blocks(w.k);
     const ptrdiff_t block =
         static_cast<ptrdiff_t>(i / kScaleBlock) * blocks_per_row + j / kScaleBlock;
     return float_from_e4m3(static_cast<const e4m3_t*>(w.data)[at]) * w.scale[block];

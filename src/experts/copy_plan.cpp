@@ -6,7 +6,7 @@
 namespace baltoro::experts {
 namespace {
 
-using kernels::kScaleBlock;
+using kernels::n_scale_blocks;
 using kernels::Weight;
 using kernels::WeightFormat;
 
@@ -17,10 +17,6 @@ constexpr std::size_t kPieceBytes = 16 * kHugePage;
 
 std::size_t padded(std::size_t n_bytes) {
     return (n_bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-}
-
-int n_blocks(int n) {
-    return (n + kScaleBlock - 1) / kScaleBlock;
 }
 
 std::size_t element_bytes(const Weight& w) {
@@ -80,9 +76,9 @@ void NodePlanner::add(const Weight& slice, const Weight& whole) const {
                  node.size_bytes};
     if (slice.format != WeightFormat::bf16)
         copy.scales = {{reinterpret_cast<const std::byte*>(slice.scale),
-                        n_blocks(whole.k) * sizeof(float), finder.file_of(slice.scale)},
-                       n_blocks(slice.n),
-                       n_blocks(slice.k) * sizeof(float),
+                        n_scale_blocks(whole.k) * sizeof(float), finder.file_of(slice.scale)},
+                       n_scale_blocks(slice.n),
+                       n_scale_blocks(slice.k) * sizeof(float),
                        node.size_bytes + padded(copy.data.size_bytes())};
     node.size_bytes += copy.arena_bytes();
     node.matrices.push_back(copy);

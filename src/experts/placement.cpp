@@ -16,7 +16,7 @@ const void* element(const Weight& w, std::ptrdiff_t at) {
 }
 
 Weight rows_of(const Weight& w, numa::Share slice) {
-    const std::ptrdiff_t n_block_columns = (w.k + kScaleBlock - 1) / kScaleBlock;
+    const std::ptrdiff_t n_block_columns = kernels::n_scale_blocks(w.k);
     Weight rows = w;
     rows.n = slice.end - slice.begin;
     rows.data = element(w, slice.begin * w.stride);
