@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/code_bytes.h"
 #include "cpu_kernels/weight_rows.h"
 
@@ -61,7 +62,10 @@ inline void store_sums(typename V::Vec (&from)[kColumnVecs<F>], float* to) {
 // Fp8 columns come from memory, 64 bytes of a row at a time, which no CPU foresees; bf16 is the
 // latent cache, just read.
 template <WeightFormat F>
-inline void announce_row(const TransposedProduct& a, int i, int j, int n_columns) {
+__attribute__((always_inline)) inline void announce_row(const TransposedProduct& a,
+                                                        int i,
+                                                        int j,
+                                                        int n_columns) {
     if constexpr (F == WeightFormat::fp8_block) {
         constexpr int kRowsAhead = 16;
         const int ahead = i + kRowsAhead;
@@ -69,7 +73,7 @@ inline void announce_row(const TransposedProduct& a, int i, int j, int n_columns
         const int row = is_inside ? ahead : ahead - (a.range.end - a.range.begin);
         if (row < a.range.begin) return;  // a short range
         const uint8_t* at = weight_row(a.w, row) + (is_inside ? j : j + n_columns);
-        _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
+        announce_lines<64, kFirstLevel>(at);
     }
 }
 

@@ -29,6 +29,12 @@ inline const float* scale_row(const Weight& w, int i) {
     return w.scale + static_cast<ptrdiff_t>(i / kScaleBlock) * n_scale_blocks(w.k);
 }
 
+// Where the results of activation row r go: RowsProduct and PanelsProduct say it in the same words.
+template <class Product>
+inline float* result_row(const Product& a, int r) {
+    return a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride;
+}
+
 // The end of the weight rows from `begin` on that have their scales in common.
 inline int same_scales_end(const RowRange& range, int begin) {
     const int end = (begin / kScaleBlock + 1) * kScaleBlock;

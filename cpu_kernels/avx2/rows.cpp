@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/avx2/activations.h"
 #include "cpu_kernels/avx2/decode.h"
 #include "cpu_kernels/avx2/kernels.h"

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
@@ -29,21 +30,20 @@ constexpr ptrdiff_t kPrefetchBytes = 2048;
 constexpr ptrdiff_t kShortRowBytes = 4096;
 
 template <WeightFormat F>
-inline void prefetch_block(
+__attribute__((always_inline)) inline void prefetch_block(
     const uint8_t* row, const uint8_t* next, int odd, ptrdiff_t j, ptrdiff_t k) {
     constexpr ptrdiff_t kBytes = kWeightBytes<F>;
     const ptrdiff_t at = j * kBytes + kPrefetchBytes;
     const uint8_t* ahead = at < k * kBytes ? row + at : next + (at - k * kBytes);
     if (k * kBytes <= kShortRowBytes) ahead = next + (2 * j + odd * kScaleBlock - odd * k) * kBytes;
-    for (ptrdiff_t line = 0; line < kScaleBlock * kBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
+    announce_lines<kScaleBlock * kBytes, kFirstLevel>(ahead);
 }
 
 // The sums of weight rows i .. i + G - 1.
 template <int G>
 inline void store_products(const RowsProduct& a, int i, const GroupSums& sums) {
     for (int r = 0; r < a.n_rows; ++r) {
-        float* dst = a.dst + (a.gain && a.dst_row ? a.dst_row[r] : r) * a.dst_stride + i;
+        float* const dst = result_row(a, r) + i;
         for (int s = 0; s < G; ++s)
             dst[s] = a.gain ? dst[s] + a.gain[r] * sums[s][r] : sums[s][r];
     }

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/avx512/put_sums.h"
 #include "cpu_kernels/avx512/transpose.h"
 #include "cpu_kernels/avx512/vector_math.h"
@@ -73,8 +74,7 @@ inline void decode_row(
     const int row_bytes = chunk.k * kWeightBytes<F>;
     const uint8_t* const announced =
         ahead < row_bytes ? chunk.row[s] + ahead : chunk.next[s] + (ahead - row_bytes);
-    for (int line = 0; line < kBlockBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(announced + line), _MM_HINT_T1);
+    announce_lines<kBlockBytes, kSecondLevel>(announced);
     block.scale[s] = F == WeightFormat::bf16 ? 1.0f : chunk.scale[s][b];
     bf16_t* const to = block.weight[s];
     const int n = chunk.k - b * kScaleBlock;

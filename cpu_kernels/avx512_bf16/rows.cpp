@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/avx512_bf16/kernels.h"
 #include "cpu_kernels/avx512_bf16/packed_rows.h"
 #include "cpu_kernels/avx512_bf16/split_decoder.h"
