@@ -108,12 +108,9 @@ void GpuDevice::begin_step(StepKind kind) {
 // as arguments, and few are alike.
 void GpuDevice::begin_repeatable(const StepRows& rows) {
     if (kind_ != StepKind::decode) return;
-    const bool was_cut_short = std::exchange(is_new_, false);
     // Works that a step without logits has left: a recording serves none, and the end of a graph
     // that gives way waits for the stream.
     if (!handoff_.is_idle()) finish();
-    // A new step that failed may not have taken its memory.
-    if (was_cut_short) graphs_.clear();
     attention_.upload_tables(rows.sequences);
     const SequenceRows& last = rows.sequences.back();
     StepGraphs::Entry* entry =
@@ -150,6 +147,8 @@ void GpuDevice::end_repeatable() {
 void GpuDevice::give_up_step() noexcept {
     abandon_recording();
     handoff_.give_up_step();
+    // A new step may not have taken its memory yet.
+    if (std::exchange(is_new_, false)) graphs_.clear();
 }
 
 void GpuDevice::abandon_recording() noexcept {

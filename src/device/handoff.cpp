@@ -23,6 +23,11 @@ constexpr int kTurnsPerLook = 1 << 14;
 // Turns after which another thread may have the core: a GPU that is emulated needs one.
 constexpr int kTurnsPerYield = 1 << 8;
 
+// What a work is called that has so many before it.
+int number_of(std::uint64_t n_before) {
+    return static_cast<int>(static_cast<std::uint32_t>(n_before));
+}
+
 }  // namespace
 
 Handoff::Handoff(GpuPlatform& platform)
@@ -37,12 +42,11 @@ int Handoff::begin(const HostWork& work) {
     platform_.kernels().signal_host(platform_.stream(),
                                     {{&flags_->reached, &flags_->done, counters_, counters_ + 1}});
     works_.push_back(work);
-    return static_cast<int>(static_cast<std::uint32_t>(n_begun_++));
+    return number_of(n_begun_++);
 }
 
 void Handoff::end(int number) {
-    check(static_cast<std::uint32_t>(number) == static_cast<std::uint32_t>(n_ended_) &&
-              n_ended_ < n_begun_,
+    check(number == number_of(n_ended_) && n_ended_ < n_begun_,
           "host work is ended in the order in which it began");
     n_ended_++;
     platform_.kernels().await_host(platform_.stream(),
@@ -93,7 +97,7 @@ void Handoff::skip() noexcept {
     // Every signal has its wait: the GPU counts both.
     try {
         while (n_ended_ < n_begun_)
-            end(static_cast<int>(static_cast<std::uint32_t>(n_ended_)));
+            end(number_of(n_ended_));
     } catch (const Error&) {
         n_ended_ = n_begun_;  // a GPU that takes no more work waits for nobody
     }

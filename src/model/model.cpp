@@ -81,8 +81,6 @@ Model::Model(const ModelConfig& config,
       rope_rows_(static_cast<std::size_t>(limits.max_rows) *
                  static_cast<std::size_t>(config.qk_rope_head_dim)) {}
 
-// Per layer x += Attention(RMSNorm(x)), x += FFN(RMSNorm(x)); then the head. With two parts, one is
-// in attention on the device while the other is with the routed experts.
 std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     const int n_rows = static_cast<int>(batch.tokens.size());
     check(n_rows > 0 && n_rows <= limits_.max_rows, "a step has 1 to max_rows rows");
@@ -94,6 +92,8 @@ std::span<const float> Model::forward(const Batch& batch, Trace* trace) {
     }
 }
 
+// Per layer x += Attention(RMSNorm(x)), x += FFN(RMSNorm(x)); then the head. With two parts, one is
+// in attention on the device while the other is with the routed experts.
 std::span<const float> Model::step(const Batch& batch, Trace* trace) {
     device_.begin_step(batch.kind);
     write_rope(batch);
