@@ -3,6 +3,7 @@
 // The transposed product in f32. `V` wraps the level's vectors (Vec, kLanes,
 // zero, set, load, store, fma, Decoder, widen_fp8 as in avx512/float_rows.h) with
 //   kTransposedRows              activation rows whose sums with two vectors fit the registers
+//   column_of_fp8(v, lane)       where the weight comes from that widen_fp8 leaves there
 //   split_bf16(from, to)         the even and the odd ones of 2 kLanes bf16
 //   deinterleave, interleave(v)  two vectors in order <-> the even and the odd ones
 // Columns are summed in the order in which weights are decoded and put in order at the end.
@@ -20,13 +21,6 @@ namespace {
 template <WeightFormat F>
 constexpr int kColumnVecs = F == WeightFormat::bf16 ? 2 : 4;
 
-// The column at which widen_fp8 leaves lane `lane` of vector `v`: bytes are unpacked to the first
-// and then the second eight of every 16, and split into even and odd ones.
-constexpr int column_of_fp8(int v, int lane) {
-    const int in_half = 2 * lane + v % 2;
-    return in_half / 8 * 16 + v / 2 * 8 + in_half % 8;
-}
-
 template <class V, WeightFormat F>
 inline void load_sums(const float* from, typename V::Vec (&to)[kColumnVecs<F>]) {
     if constexpr (F == WeightFormat::bf16) {
@@ -37,7 +31,7 @@ inline void load_sums(const float* from, typename V::Vec (&to)[kColumnVecs<F>]) 
         float ordered[V::kLanes];
         for (int v = 0; v < kColumnVecs<F>; ++v) {
             for (int lane = 0; lane < V::kLanes; ++lane)
-                ordered[lane] = from[column_of_fp8(v, lane)];
+                ordered[lane] = from[V::column_of_fp8(v, lane)];
             to[v] = V::load(ordered);
         }
     }
@@ -54,7 +48,7 @@ inline void store_sums(typename V::Vec (&from)[kColumnVecs<F>], float* to) {
         for (int v = 0; v < kColumnVecs<F>; ++v) {
             V::store(lanes, from[v]);
             for (int lane = 0; lane < V::kLanes; ++lane)
-                to[column_of_fp8(v, lane)] = lanes[lane];
+                to[V::column_of_fp8(v, lane)] = lanes[lane];
         }
     }
 }

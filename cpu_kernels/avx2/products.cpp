@@ -25,6 +25,12 @@ struct Vectors {
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
         decode(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), to);
     }
+    // Bytes are unpacked to the first and then the second eight of every 16, and split into even
+    // and odd ones.
+    static constexpr int column_of_fp8(int v, int lane) {
+        const int in_half = 2 * lane + v % 2;
+        return in_half / 8 * 16 + v / 2 * 8 + in_half % 8;
+    }
 
     static void ordered_bf16(const uint8_t* from, Vec (&to)[2]) {
         for (int h = 0; h < 2; ++h) {

@@ -45,11 +45,12 @@ struct Vectors {
         _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sum)));
     }
 
-    using Decoder = UnitDecoder;
+    using Decoder = UnitDecoder<WeightFormat::fp8_block>;
     static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
-        decode(_mm512_loadu_si512(from), to);
+        decode(from, to);
     }
+    static constexpr int column_of_fp8(int v, int lane) { return 4 * lane + v; }
 
     static void ordered_bf16(const uint8_t* from, Vec (&to)[2]) {
         for (int h = 0; h < 2; ++h)

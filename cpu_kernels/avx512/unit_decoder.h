@@ -4,9 +4,12 @@
 #include <stdint.h>
 
 #include "cpu_kernels/code_bytes.h"
+#include "cpu_kernels/kernels.h"
 
 namespace baltoro::kernels {
 namespace {
+
+constexpr int kUnit = 64;  // weights that are decoded together
 
 // The even and the odd bf16 of a vector.
 inline void split_pairs(__m512i pairs, __m512& even, __m512& odd) {
@@ -15,37 +18,57 @@ inline void split_pairs(__m512i pairs, __m512& even, __m512& odd) {
     odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
 }
 
-// 64 bf16 in the order in which the decoder leaves 64 codes: unpacking bytes takes the first and
-// then the second eight of every 16.
+// 64 bf16 as f32: vector i has those at places 4 lane + i.
 inline void load_unit_of_bf16(const uint8_t* from, __m512 (&to)[4]) {
     const __m512i v0 = _mm512_loadu_si512(from);
     const __m512i v1 = _mm512_loadu_si512(from + 64);
-    const __m512i even = _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13);
-    const __m512i odd = _mm512_setr_epi64(2, 3, 6, 7, 10, 11, 14, 15);
-    split_pairs(_mm512_permutex2var_epi64(v0, even, v1), to[0], to[1]);
-    split_pairs(_mm512_permutex2var_epi64(v0, odd, v1), to[2], to[3]);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    split_pairs(_mm512_permutex2var_epi32(v0, even, v1), to[0], to[1]);
+    split_pairs(_mm512_permutex2var_epi32(v0, odd, v1), to[2], to[3]);
 }
 
-constexpr SubnormalBytes kSubnormals = make_subnormal_bytes(8);
+struct alignas(64) SubnormalBits {
+    uint16_t of[32];
+};
 
-// 64 e4m3 codes -> f32 / 256, exact for every code. s eeee mmm moved into a bf16 whose upper
-// exponent bits are 0111 is the value / 256; that fails for codes without an exponent and for NaN,
-// and 64 codes without either, nearly all there are, skip their part.
+constexpr SubnormalBits make_subnormal_bits() {
+    SubnormalBits bits{};
+    for (unsigned code = 0; code < 32; ++code)
+        bits.of[code] = static_cast<uint16_t>(bf16_bits_of_code(code % 8, 8));
+    return bits;
+}
+
+constexpr SubnormalBits kSubnormals = make_subnormal_bits();
+
+// A unit of weights as f32 in that order; e4m3 codes come divided by kFp8Divisor, exact for every
+// code. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value / 256. That
+// fails for codes without an exponent and for NaN; units without either, nearly all there are, skip
+// their part.
+template <WeightFormat F>
 struct UnitDecoder {
+    void operator()(const uint8_t* from, __m512 (&to)[4]) const { load_unit_of_bf16(from, to); }
+};
+
+template <>
+struct UnitDecoder<WeightFormat::fp8_block> {
     __m512i kept = _mm512_set1_epi16(static_cast<short>(0x87f0));
     __m512i exponent = _mm512_set1_epi16(0x3800);
     __m512i first_normal = _mm512_set1_epi8(2 * 8);
     __m512i n_normals = _mm512_set1_epi8(static_cast<char>(2 * (127 - 8)));
 
-    void operator()(__m512i codes, __m512 (&to)[4]) const {
-        const __m512i zero = _mm512_setzero_si512();
-        __m512i first = bf16_of(_mm512_unpacklo_epi8(zero, codes));
-        __m512i second = bf16_of(_mm512_unpackhi_epi8(zero, codes));
+    void operator()(const uint8_t* from, __m512 (&to)[4]) const {
+        const __m512i codes = _mm512_loadu_si512(from);
         const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
-        const __mmask64 special = _mm512_cmpge_epu8_mask(magnitude, n_normals);
-        if (__builtin_expect(special != 0, 0)) decode_special(codes, special, first, second);
-        split_pairs(first, to[0], to[1]);
-        split_pairs(second, to[2], to[3]);
+        __m512i even = bf16_of(_mm512_slli_epi16(codes, 8));
+        __m512i odd = bf16_of(codes);
+        if (__builtin_expect(_mm512_cmpge_epu8_mask(magnitude, n_normals) != 0, 0)) {
+            even = mend(_mm512_slli_epi16(codes, 8), even);
+            odd = mend(codes, odd);
+        }
+        split_pairs(even, to[0], to[2]);
+        split_pairs(odd, to[1], to[3]);
     }
 
     // Of codes in the upper bytes of 16-bit lanes.
@@ -54,21 +77,17 @@ struct UnitDecoder {
         return _mm512_ternarylogic_epi32(_mm512_srai_epi16(codes, 4), kept, exponent, kBothOrThird);
     }
 
-    static void decode_special(__m512i codes, __mmask64 special, __m512i& first, __m512i& second) {
-        const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
-        const __m512i mantissa = _mm512_and_si512(codes, _mm512_set1_epi8(7));
-        const __mmask64 nan = _mm512_cmpeq_epi8_mask(_mm512_or_si512(codes, sign),
-                                                     _mm512_set1_epi8(static_cast<char>(0xff)));
-        __m512i low = _mm512_shuffle_epi8(_mm512_load_si512(kSubnormals.low), mantissa);
-        __m512i high = _mm512_shuffle_epi8(_mm512_load_si512(kSubnormals.high), mantissa);
-        low = _mm512_mask_mov_epi8(low, nan, _mm512_set1_epi8(static_cast<char>(0xc0)));
-        high = _mm512_mask_mov_epi8(high, nan, _mm512_set1_epi8(0x7f));
-        high = _mm512_or_si512(high, _mm512_and_si512(codes, sign));
-        const __m512i all = _mm512_movm_epi8(special);
-        first = _mm512_mask_mov_epi16(first, _mm512_movepi16_mask(_mm512_unpacklo_epi8(all, all)),
-                                      _mm512_unpacklo_epi8(low, high));
-        second = _mm512_mask_mov_epi16(second, _mm512_movepi16_mask(_mm512_unpackhi_epi8(all, all)),
-                                       _mm512_unpackhi_epi8(low, high));
+    // bf16_of(codes) with the codes that it fails for put right.
+    static __m512i mend(__m512i codes, __m512i bf16) {
+        constexpr int kFirstOrBoth = 0xf8;  // a | (b & c)
+        const __m512i magnitude = _mm512_and_si512(codes, _mm512_set1_epi16(0x7f00));
+        const __mmask32 subnormal = _mm512_cmplt_epu16_mask(magnitude, _mm512_set1_epi16(8 << 8));
+        const __mmask32 nan = _mm512_cmpeq_epi16_mask(magnitude, _mm512_set1_epi16(0x7f00));
+        bf16 = _mm512_mask_permutexvar_epi16(bf16, subnormal, _mm512_srli_epi16(magnitude, 8),
+                                             _mm512_load_si512(kSubnormals.of));
+        bf16 = _mm512_mask_mov_epi16(bf16, nan, _mm512_set1_epi16(0x7fc0));
+        return _mm512_ternarylogic_epi32(bf16, codes, _mm512_set1_epi16(static_cast<short>(0x8000)),
+                                         kFirstOrBoth);
     }
 };
 
