@@ -11,6 +11,7 @@
 #include "cpu_kernels/avx2/decode.h"
 #include "cpu_kernels/avx2/kernels.h"
 #include "cpu_kernels/avx2/vector_math.h"
+#include "cpu_kernels/registers.h"
 #include "cpu_kernels/row_blocks.h"
 
 namespace baltoro::kernels::avx2 {
@@ -70,11 +71,6 @@ inline void for_each_block(const Group& g, ptrdiff_t begin, ptrdiff_t end, const
         at[s] = padded[s];
     }
     use(at, j, length);
-}
-
-// Or the compiler loads it again for every use.
-inline void keep_in_register(Vec& v) {
-    asm("" : "+x"(v));
 }
 
 // sum[r][s] += a unit of W weight rows times R activation rows, each decoded once for all.

@@ -12,6 +12,7 @@
 
 #include "cpu_kernels/avx512/row_groups.h"
 #include "cpu_kernels/avx512/scaled_rows.h"
+#include "cpu_kernels/registers.h"
 
 namespace baltoro::kernels {
 namespace {
@@ -123,14 +124,17 @@ inline void multiply_float_tile(FloatGroup<V, W>& group, const ScaledRows& x, in
         for (int s = 0; s < W; ++s)
             sum[r][s] = group.sum[r0 + r][s];
     for (int j = 0; j < group.depth; j += V::kLanes) {
-        Vec w[W];
-        for (int s = 0; s < W; ++s)
-            w[s] = group.weight[j / V::kLanes][s];
-        for (int r = 0; r < R; ++r) {
-            const ptrdiff_t at = r * x.stride + j;
-            const Vec a = V::load(x.x + at);
-            for (int s = 0; s < W; ++s)
-                sum[r][s] = V::fma(w[s], a, sum[r][s]);
+        Vec a[R];
+#pragma GCC unroll 3
+        for (int r = 0; r < R; ++r)
+            a[r] = V::load(x.x + r * x.stride + j);
+#pragma GCC unroll 8
+        for (int s = 0; s < W; ++s) {
+            Vec w = group.weight[j / V::kLanes][s];
+            keep_in_register(w);
+#pragma GCC unroll 3
+            for (int r = 0; r < R; ++r)
+                sum[r][s] = V::fma(w, a[r], sum[r][s]);
         }
     }
     for (int r = 0; r < R; ++r)

@@ -3,15 +3,11 @@
 #include <immintrin.h>
 
 #include "cpu_kernels/avx512_bf16/split_decoder.h"
+#include "cpu_kernels/registers.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
 namespace {
-
-// Or the compiler loads it again for every use.
-inline void keep_in_register(__m512i& v) {
-    asm("" : "+v"(v));
-}
 
 // Lane 4 q + i = sum of the four lanes 4 q .. 4 q + 3 of vi, added in the same order for every i.
 inline __m512 sum_quads(__m512 v0, __m512 v1, __m512 v2, __m512 v3) {
