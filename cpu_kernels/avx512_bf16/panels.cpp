@@ -1,7 +1,8 @@
 #include <immintrin.h>
 
+#include "cpu_kernels/avx512/panel_chunks.h"
 #include "cpu_kernels/avx512_bf16/kernels.h"
-#include "cpu_kernels/avx512_bf16/panel_chunks.h"
+#include "cpu_kernels/avx512_bf16/table_decoder.h"
 
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
@@ -33,11 +34,11 @@ inline void multiply_eighth(const bf16_t* weight,
 
 // M weight rows from s0 on x P panels in registers, which the compiler leaves only if every loop is
 // unrolled; lane = activation row.
-template <int M, int P>
-void multiply_tile(const DecodedBlock& block,
+template <class Block, int M, int P>
+void multiply_tile(const Block& block,
                    int s0,
                    const PanelGroup& panels,
-                   PanelScratch& scratch) noexcept {
+                   PanelTotals& totals) noexcept {
     __m512 sum[M][P];
 #pragma GCC unroll 24
     for (int s = 0; s < M; ++s)
@@ -55,7 +56,7 @@ void multiply_tile(const DecodedBlock& block,
         const __m512 scale = _mm512_set1_ps(block.scale[s0 + s]);
 #pragma GCC unroll 4
         for (int p = 0; p < P; ++p) {
-            float* total = &scratch.total[s0 + s][panels.total + p * kPanelRows];
+            float* total = &totals[s0 + s][panels.total + p * kPanelRows];
             _mm512_store_ps(total, _mm512_fmadd_ps(sum[s][p], scale, _mm512_load_ps(total)));
         }
     }
@@ -63,28 +64,33 @@ void multiply_tile(const DecodedBlock& block,
 
 struct Level {
     static constexpr int kChunk = 24;
+    static constexpr float kDivisor = 1.0f;
+    using Element = bf16_t;
+    template <WeightFormat F>
+    using Decoder = TableDecoder<F>;
+    using Block = DecodedBlock<Level>;
 
     template <int M, int P>
-    static void multiply_tiles(const DecodedBlock& block,
+    static void multiply_tiles(const Block& block,
                                const PanelGroup& panels,
-                               PanelScratch& scratch) noexcept {
+                               PanelTotals& totals) noexcept {
         for (int s = 0; s < kChunk; s += M)
-            multiply_tile<M, P>(block, s, panels, scratch);
+            multiply_tile<Block, M, P>(block, s, panels, totals);
     }
 
     // 24 accumulators in each shape, enough to cover the latency and leave room for operands.
-    static void multiply(const DecodedBlock& block,
+    static void multiply(const Block& block,
                          const PanelGroup& panels,
-                         PanelScratch& scratch) noexcept {
+                         PanelTotals& totals) noexcept {
         switch (panels.n_panels) {
             case 1:
-                return multiply_tiles<24, 1>(block, panels, scratch);
+                return multiply_tiles<24, 1>(block, panels, totals);
             case 2:
-                return multiply_tiles<12, 2>(block, panels, scratch);
+                return multiply_tiles<12, 2>(block, panels, totals);
             case 3:
-                return multiply_tiles<8, 3>(block, panels, scratch);
+                return multiply_tiles<8, 3>(block, panels, totals);
             default:
-                return multiply_tiles<6, 4>(block, panels, scratch);
+                return multiply_tiles<6, 4>(block, panels, totals);
         }
     }
 };
@@ -100,7 +106,7 @@ void panels_gate_up(const PanelsGateUp& a) noexcept {
 }
 
 size_t panel_scratch_bytes(int, int) noexcept {
-    return sizeof(PanelScratch);
+    return sizeof(PanelScratch<Level>);
 }
 
 }  // namespace baltoro::kernels::avx512_bf16

@@ -1,11 +1,14 @@
 #pragma once
 
-// The loops of the panel kernels. A chunk of weight rows is decoded to bf16 one scale block (128 k)
-// at a time and multiplied with all panels; block sums enter f32 totals with the exact block scale.
-// The next block is decoded in slices between the products of this one, so that its cache misses
-// and its decoding overlap with the multiplications. A level supplies
-//   kChunk    weight rows of a chunk
-//   multiply  totals += scale * (decoded block . panels)
+// The loops of the panel kernels. A chunk of weight rows is decoded one scale block (128 k) at a
+// time and multiplied with all panels; block sums enter f32 totals with the exact block scale. The
+// next block is decoded in slices between the products of this one, so that its cache misses and
+// its decoding overlap with the multiplications. A level supplies
+//   kChunk      weight rows of a chunk
+//   Element     what weights are decoded to
+//   Decoder<F>  64 weights -> as many elements, in an order of its own
+//   kDivisor    what decoded e4m3 weights are divided by
+//   multiply    totals += scale * (decoded block . panels)
 // (amx/chunks.h has the same idea for tiles.)
 
 #include <string.h>
@@ -14,7 +17,6 @@
 #include "cpu_kernels/avx512/put_sums.h"
 #include "cpu_kernels/avx512/transpose.h"
 #include "cpu_kernels/avx512/vector_math.h"
-#include "cpu_kernels/avx512_bf16/table_decoder.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
@@ -25,16 +27,20 @@ constexpr int kMaxPanels = 16;        // panels whose totals a call keeps
 constexpr int kPanelsPerProduct = 4;  // panels of one `multiply` call
 constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode, into L2
 
-// One decoded scale block of a chunk, in the order of TableDecoder; zeros where a row or column
-// does not exist.
+// One decoded scale block of a chunk, in the decoder's order; zeros where a row or column does not
+// exist.
+template <class Level>
 struct alignas(64) DecodedBlock {
-    bf16_t weight[kMaxChunk][kScaleBlock];
+    typename Level::Element weight[kMaxChunk][kScaleBlock];
     float scale[kMaxChunk];
 };
 
+using PanelTotals = float[kMaxChunk][kMaxPanels * kPanelRows];
+
+template <class Level>
 struct alignas(64) PanelScratch {
-    DecodedBlock block[2];
-    float total[kMaxChunk][kMaxPanels * kPanelRows];
+    DecodedBlock<Level> block[2];
+    alignas(64) PanelTotals total;
 };
 
 // The weight rows of a chunk; null rows do not exist.
@@ -65,9 +71,12 @@ inline void set_chunk(Chunk& chunk, int at, const Weight& w, int i, int end, int
 }
 
 // Row s of scale block b.
-template <WeightFormat F>
-inline void decode_row(
-    const TableDecoder<F>& decode, const Chunk& chunk, int s, int b, DecodedBlock& block) {
+template <class Level, WeightFormat F>
+inline void decode_row(const typename Level::template Decoder<F>& decode,
+                       const Chunk& chunk,
+                       int s,
+                       int b,
+                       DecodedBlock<Level>& block) {
     constexpr int kBlockBytes = kScaleBlock * kWeightBytes<F>;
     const uint8_t* const at = chunk.row[s] + static_cast<ptrdiff_t>(b) * kBlockBytes;
     const int ahead = (b + kPrefetchBlocks) * kBlockBytes;
@@ -75,8 +84,8 @@ inline void decode_row(
     const uint8_t* const announced =
         ahead < row_bytes ? chunk.row[s] + ahead : chunk.next[s] + (ahead - row_bytes);
     announce_lines<kBlockBytes, kSecondLevel>(announced);
-    block.scale[s] = F == WeightFormat::bf16 ? 1.0f : chunk.scale[s][b];
-    bf16_t* const to = block.weight[s];
+    block.scale[s] = F == WeightFormat::bf16 ? 1.0f : Level::kDivisor * chunk.scale[s][b];
+    typename Level::Element* const to = block.weight[s];
     const int n = chunk.k - b * kScaleBlock;
     if (n >= kScaleBlock) {
         decode(at, to);
@@ -89,24 +98,26 @@ inline void decode_row(
     }
 }
 
-template <WeightFormat F>
-void decode_rows_of(const Chunk& chunk, RowRange rows, int b, DecodedBlock& block) noexcept {
-    const TableDecoder<F> decode;
+template <class Level, WeightFormat F>
+void decode_rows_of(const Chunk& chunk, RowRange rows, int b, DecodedBlock<Level>& block) noexcept {
+    const typename Level::template Decoder<F> decode;
     for (int s = rows.begin; s < rows.end; ++s) {
         if (chunk.row[s])
-            decode_row<F>(decode, chunk, s, b, block);
+            decode_row<Level, F>(decode, chunk, s, b, block);
         else
             memset(block.weight[s], 0, sizeof block.weight[s]);
     }
 }
 
 // Rows [begin, end) of scale block b.
-inline void decode_rows(const Chunk& chunk, bool bf16, RowRange rows, int b, DecodedBlock& block) {
+template <class Level>
+inline void decode_rows(
+    const Chunk& chunk, bool bf16, RowRange rows, int b, DecodedBlock<Level>& block) {
     if (b * kScaleBlock >= chunk.k) return;
     if (bf16)
-        decode_rows_of<WeightFormat::bf16>(chunk, rows, b, block);
+        decode_rows_of<Level, WeightFormat::bf16>(chunk, rows, b, block);
     else
-        decode_rows_of<WeightFormat::fp8_block>(chunk, rows, b, block);
+        decode_rows_of<Level, WeightFormat::fp8_block>(chunk, rows, b, block);
 }
 
 // scratch.total[s][16 * p + lane] = chunk row s . row `lane` of panel p, for n_panels panels.
@@ -115,19 +126,19 @@ void chunk_totals(const Chunk& chunk,
                   bool bf16,
                   const bf16_t* panels,
                   int n_panels,
-                  PanelScratch& scratch) noexcept {
+                  PanelScratch<Level>& scratch) noexcept {
     for (int s = 0; s < Level::kChunk; ++s)
         for (int p = 0; p < n_panels; ++p)
             _mm512_storeu_ps(&scratch.total[s][p * kPanelRows], _mm512_setzero_ps());
     const int depth = padded_depth(chunk.k);
     const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
-    decode_rows(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
+    decode_rows<Level>(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
     for (int b = 0; b * kScaleBlock < depth; ++b) {
         const int begin = b * kScaleBlock;
         for (int g = 0; g < n_groups; ++g) {
             const RowRange slice = {Level::kChunk * g / n_groups,
                                     Level::kChunk * (g + 1) / n_groups};
-            decode_rows(chunk, bf16, slice, b + 1, scratch.block[(b + 1) & 1]);
+            decode_rows<Level>(chunk, bf16, slice, b + 1, scratch.block[(b + 1) & 1]);
             const int p = g * kPanelsPerProduct;
             const PanelGroup group = {
                 .first = panels + p * panel_elements(chunk.k) + begin * kPanelRows,
@@ -135,7 +146,7 @@ void chunk_totals(const Chunk& chunk,
                 .n_panels = n_panels - p < kPanelsPerProduct ? n_panels - p : kPanelsPerProduct,
                 .depth = depth - begin < kScaleBlock ? depth - begin : kScaleBlock,
                 .total = p * kPanelRows};
-            Level::multiply(scratch.block[b & 1], group, scratch);
+            Level::multiply(scratch.block[b & 1], group, scratch.total);
         }
     }
 }
@@ -147,12 +158,12 @@ inline void put_panel(const PanelsProduct& a,
                       int n,
                       int r0,
                       int n_rows,
-                      const PanelScratch& scratch,
+                      const PanelTotals& total,
                       int column) noexcept {
     for (int first = 0; first < n; first += 16) {
         __m512i v[16];
         for (int s = 0; s < 16; ++s)
-            v[s] = first + s < kMaxChunk ? _mm512_load_si512(&scratch.total[first + s][column])
+            v[s] = first + s < kMaxChunk ? _mm512_load_si512(&total[first + s][column])
                                          : _mm512_setzero_si512();
         transpose(v);
         for (int r = 0; r < n_rows; ++r)
@@ -162,7 +173,7 @@ inline void put_panel(const PanelsProduct& a,
 
 template <class Level>
 void panels_product_of(const PanelsProduct& a) noexcept {
-    PanelScratch& scratch = *static_cast<PanelScratch*>(a.scratch);
+    PanelScratch<Level>& scratch = *static_cast<PanelScratch<Level>*>(a.scratch);
     constexpr int kRows = kMaxPanels * kPanelRows;
     for (int i = a.range.begin; i < a.range.end; i += Level::kChunk) {
         const int n = a.range.end - i < Level::kChunk ? a.range.end - i : Level::kChunk;
@@ -176,24 +187,23 @@ void panels_product_of(const PanelsProduct& a) noexcept {
                                 (n_rows + kPanelRows - 1) / kPanelRows, scratch);
             for (int r = 0; r < n_rows; r += kPanelRows)
                 put_panel(a, i, n, r0 + r, n_rows - r < kPanelRows ? n_rows - r : kPanelRows,
-                          scratch, r);
+                          scratch.total, r);
         }
     }
 }
 
 // silu(gate) * up of two weight rows and one panel, packed as pairs; `up` may be a missing row.
-inline __m512i activated_pair(const PanelScratch& scratch, int gate, int up, int column) {
+inline __m512i activated_pair(const PanelTotals& total, int gate, int up, int column) {
     __m512i half[2];
     for (int h = 0; h < 2; ++h)
-        half[h] =
-            bf16_bits_ps(_mm512_mul_ps(silu_ps(_mm512_loadu_ps(&scratch.total[gate + h][column])),
-                                       _mm512_loadu_ps(&scratch.total[up + h][column])));
+        half[h] = bf16_bits_ps(_mm512_mul_ps(silu_ps(_mm512_loadu_ps(&total[gate + h][column])),
+                                             _mm512_loadu_ps(&total[up + h][column])));
     return _mm512_or_si512(half[0], _mm512_slli_epi32(half[1], 16));
 }
 
 template <class Level>
 void panels_gate_up_of(const PanelsGateUp& a) noexcept {
-    PanelScratch& scratch = *static_cast<PanelScratch*>(a.scratch);
+    PanelScratch<Level>& scratch = *static_cast<PanelScratch<Level>*>(a.scratch);
     constexpr int kRows = kMaxPanels * kPanelRows;
     constexpr int kHalf = Level::kChunk / 2;
     for (int i = a.range.begin; i < a.range.end; i += kHalf) {
@@ -215,7 +225,7 @@ void panels_gate_up_of(const PanelsGateUp& a) noexcept {
                     _mm512_storeu_si512(
                         panel + static_cast<ptrdiff_t>(i + s) * kPanelRows,
                         _mm512_maskz_mov_epi32(
-                            lanes, activated_pair(scratch, s, kHalf + s, p * kPanelRows)));
+                            lanes, activated_pair(scratch.total, s, kHalf + s, p * kPanelRows)));
             }
         }
     }
