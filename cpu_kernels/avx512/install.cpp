@@ -10,6 +10,12 @@ void install(Table& table) noexcept {
     table.transposed_product = transposed_product;
     table.router_product = router_product;
     table.pack_panel = pack_panel;
+    table.panels_product = panels_product;
+    table.panels_gate_up = panels_gate_up;
+    table.panel_scratch_bytes = panel_scratch_bytes;
+    // A line of 64 weights in cache, cycles: 24 rows 77 by rows, 82 by panels; 28 rows 87 and 82 (see
+    // README.md).
+    table.panel_min_rows = 26;
     table.rms_norm = rms_norm;
     table.softmax_block = softmax_block;
     table.bf16_from_f32 = bf16_from_f32;
