@@ -1,5 +1,7 @@
 #include "cpu_kernels/isa.h"
 
+#include <string.h>
+
 #include <array>
 
 #if defined(__x86_64__)
@@ -56,6 +58,15 @@ bool request_tile_permission() noexcept {
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
+std::string cpu_vendor() {
+    const Cpuid r = cpuid(0, 0);
+    std::string vendor(12, ' ');
+    memcpy(&vendor[0], &r.ebx, 4);
+    memcpy(&vendor[4], &r.edx, 4);
+    memcpy(&vendor[8], &r.ecx, 4);
+    return vendor;
+}
+
 IsaLevel detect() noexcept {
     const Cpuid basic = cpuid(1, 0);
     const Cpuid extended = cpuid(7, 0);
@@ -81,6 +92,10 @@ IsaLevel detect() noexcept {
 
 #else
 
+std::string cpu_vendor() {
+    return {};
+}
+
 IsaLevel detect() noexcept {
     return IsaLevel::scalar;
 }
@@ -100,14 +115,24 @@ Result<IsaLevel> isa_from_name(std::string_view name) {
                    "'; there are scalar, avx2, avx512, avx512_bf16, amx"};
 }
 
+IsaLevel highest_isa() noexcept {
+    static const IsaLevel highest = detect();
+    return highest;
+}
+
+IsaLevel fastest_isa(IsaLevel highest, std::string_view vendor) noexcept {
+    return highest == IsaLevel::avx512_bf16 && vendor == "GenuineIntel" ? IsaLevel::avx512
+                                                                        : highest;
+}
+
 IsaLevel best_isa() noexcept {
-    static const IsaLevel best = detect();
+    static const IsaLevel best = fastest_isa(highest_isa(), cpu_vendor());
     return best;
 }
 
 std::vector<IsaLevel> available_isas() {
     std::vector<IsaLevel> levels;
-    for (int i = 0; i <= static_cast<int>(best_isa()); ++i)
+    for (int i = 0; i <= static_cast<int>(highest_isa()); ++i)
         levels.push_back(static_cast<IsaLevel>(i));
     return levels;
 }

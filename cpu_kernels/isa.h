@@ -21,8 +21,17 @@ std::string_view isa_name(IsaLevel level) noexcept;
 // "scalar", "avx2", ...; "auto" is the caller's business.
 Result<IsaLevel> isa_from_name(std::string_view name);
 
-// The best level this CPU and kernel run; asks the kernel for the AMX tile state once (any thread,
-// before the workers start).
+// The highest level this CPU and kernel run; asks the kernel for the AMX tile state once (any
+// thread, before the workers start).
+IsaLevel highest_isa() noexcept;
+
+// The fastest level for everything, of a CPU by `vendor` (as CPUID spells it) whose highest level
+// is `highest`. That is `highest`, except that Intel's VDPBF16PS does 16 multiply-adds in a cycle
+// where its FMA does 32 (measured on Emerald Rapids: README.md), so avx512 is faster than
+// avx512_bf16.
+IsaLevel fastest_isa(IsaLevel highest, std::string_view vendor) noexcept;
+
+// The fastest level of this CPU: what `auto` means.
 IsaLevel best_isa() noexcept;
 
 // Levels this machine runs, lowest first.

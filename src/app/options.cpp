@@ -25,7 +25,7 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
         ->check(CLI::Range(0, 1024))
         ->type_name("N");
     app.add_option("--isa", options.isa,
-                   "Instruction set: auto (default, the best this machine runs), scalar, avx2, "
+                   "Instruction set: auto (default, the fastest of this machine), scalar, avx2, "
                    "avx512, avx512_bf16, amx")
         ->type_name("LEVEL");
     app.add_option("--device", options.device,

@@ -29,9 +29,9 @@ kernels::IsaLevel choose_isa(const std::string& name) {
     if (name == "auto") return kernels::best_isa();
     const Result<kernels::IsaLevel> level = kernels::isa_from_name(name);
     if (!level) throw Error("--isa: " + level.error());
-    if (*level > kernels::best_isa())
+    if (*level > kernels::highest_isa())
         throw Error(fmt::format("--isa {}: this machine runs up to {}", name,
-                                kernels::isa_name(kernels::best_isa())));
+                                kernels::isa_name(kernels::highest_isa())));
     return *level;
 }
 

@@ -11,8 +11,10 @@ std::string version_text() {
     std::string levels;
     for (int level = 0; level <= static_cast<int>(kernels::IsaLevel::amx); level++)
         levels += fmt::format(" {}", kernels::isa_name(static_cast<kernels::IsaLevel>(level)));
-    return fmt::format("baltoro {} (commit {})\ncompiled for:{}; this machine runs: {}", kVersion,
-                       kCommit, levels, kernels::isa_name(kernels::best_isa()));
+    return fmt::format(
+        "baltoro {} (commit {})\ncompiled for:{}; this machine runs up to {}, fastest: {}",
+        kVersion, kCommit, levels, kernels::isa_name(kernels::highest_isa()),
+        kernels::isa_name(kernels::best_isa()));
 }
 
 std::string commit_text() {

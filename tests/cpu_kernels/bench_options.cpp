@@ -15,7 +15,7 @@ const char kBenchHelp[] =
     "cpu_check [doctest options]   runs the checks\n"
     "cpu_check --bench             measures the products at hidden 7168, expert width 2048\n"
     "  --json FILE     also writes the results there (default: none)\n"
-    "  --isa LEVEL     scalar, avx2, avx512, avx512_bf16, amx (default: the best of this CPU)\n"
+    "  --isa LEVEL     scalar, avx2, avx512, avx512_bf16, amx (default: the fastest of this CPU)\n"
     "  --threads N     pinned threads (default: one per CPU)\n"
     "  --pool-mb N     cold weights to cycle through, at least 64 (default: 1024)\n"
     "  --samples N     samples of each figure, the median counts (default: 3)\n"
@@ -68,9 +68,9 @@ Result<std::vector<int>> row_list(std::string_view text) {
 
 Result<IsaLevel> level(std::string_view name) {
     const Result<IsaLevel> isa = isa_from_name(name);
-    if (isa && isa.value() > best_isa())
-        return Failure{fmt::format("this CPU does not run {}; its best level is {}", name,
-                                   isa_name(best_isa()))};
+    if (isa && isa.value() > highest_isa())
+        return Failure{fmt::format("this CPU does not run {}; its highest level is {}", name,
+                                   isa_name(highest_isa()))};
     return isa;
 }
 

@@ -74,7 +74,7 @@ class Bench(unittest.TestCase):
     def test_refuses_a_level_that_the_cpu_lacks(self):
         if "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text():
             self.skipTest("this CPU has every level")
-        self.refuses("--isa", "amx", says=["does not run amx", "best level"])
+        self.refuses("--isa", "amx", says=["does not run amx", "highest level"])
 
     def test_refuses_zero_threads(self):
         self.refuses("--threads", 0, says=["--threads", "from 1 to", "'0'"])

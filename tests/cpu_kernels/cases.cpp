@@ -52,7 +52,7 @@ std::vector<CheckedLevel> checked_levels() {
     std::vector<CheckedLevel> levels;
     for (const IsaLevel level : available_isas())
         levels.push_back({std::string(isa_name(level)), table_for(level)});
-    if (best_isa() >= IsaLevel::avx512_bf16) {
+    if (highest_isa() >= IsaLevel::avx512_bf16) {
         Table emulated = table_for(IsaLevel::avx512_bf16);
         emulated.rows_product = amx_emulated::rows_product;
         emulated.rows_gate_up = amx_emulated::rows_gate_up;
