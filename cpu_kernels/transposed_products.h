@@ -3,7 +3,6 @@
 // The transposed product in f32. `V` wraps the level's vectors (Vec, kLanes,
 // zero, set, load, store, fma, Decoder, widen_fp8 as in avx512/float_rows.h) with
 //   kTransposedRows              activation rows whose sums with two vectors fit the registers
-//   column_of_fp8(v, lane)       where the weight comes from that widen_fp8 leaves there
 //   split_bf16(from, to)         the even and the odd ones of 2 kLanes bf16
 //   deinterleave, interleave(v)  two vectors in order <-> the even and the odd ones
 // Columns are summed in the order in which weights are decoded and put in order at the end.
@@ -21,6 +20,11 @@ namespace {
 template <WeightFormat F>
 constexpr int kColumnVecs = F == WeightFormat::bf16 ? 2 : 4;
 
+// The column at which widen_fp8 leaves lane `lane` of vector `v`.
+constexpr int column_of_fp8(int v, int lane) {
+    return 4 * lane + v;
+}
+
 template <class V, WeightFormat F>
 inline void load_sums(const float* from, typename V::Vec (&to)[kColumnVecs<F>]) {
     if constexpr (F == WeightFormat::bf16) {
@@ -31,7 +35,7 @@ inline void load_sums(const float* from, typename V::Vec (&to)[kColumnVecs<F>]) 
         float ordered[V::kLanes];
         for (int v = 0; v < kColumnVecs<F>; ++v) {
             for (int lane = 0; lane < V::kLanes; ++lane)
-                ordered[lane] = from[V::column_of_fp8(v, lane)];
+                ordered[lane] = from[column_of_fp8(v, lane)];
             to[v] = V::load(ordered);
         }
     }
@@ -48,7 +52,7 @@ inline void store_sums(typename V::Vec (&from)[kColumnVecs<F>], float* to) {
         for (int v = 0; v < kColumnVecs<F>; ++v) {
             V::store(lanes, from[v]);
             for (int lane = 0; lane < V::kLanes; ++lane)
-                to[V::column_of_fp8(v, lane)] = lanes[lane];
+                to[column_of_fp8(v, lane)] = lanes[lane];
         }
     }
 }

@@ -30,21 +30,15 @@ struct Activations {
     int n;
 };
 
-// from in the order of Unit<fp8_block>.
-inline void widen_as_fp8(const bf16_t* from, Vec (&to)[4]) {
-    const Vec a = _mm256_loadu_ps(reinterpret_cast<const float*>(from));
-    const Vec b = _mm256_loadu_ps(reinterpret_cast<const float*>(from + 16));
-    const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
-    const __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
-    split_pairs(_mm256_permute4x64_epi64(even, 0xd8), to[0], to[2]);
-    split_pairs(_mm256_permute4x64_epi64(odd, 0xd8), to[1], to[3]);
-}
-
 template <WeightFormat F>
 inline void scale_unit(const bf16_t* from, float scale, float* to) {
     Vec v[4];
     if constexpr (F == WeightFormat::fp8_block) {
-        widen_as_fp8(from, v);
+        // Unit<fp8_block> has places 0, 2, 1, 3 of every four.
+        load_unit_of_bf16(reinterpret_cast<const uint8_t*>(from), v);
+        const Vec second = v[1];
+        v[1] = v[2];
+        v[2] = second;
     } else {
         Unit<F> unit;
         unit.load(reinterpret_cast<const uint8_t*>(from));

@@ -21,15 +21,9 @@ struct Vectors {
     static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
     static float sum(Vec v) { return add_lanes(v); }
 
-    using Decoder = UnitDecoder;
+    using Decoder = UnitDecoder<WeightFormat::fp8_block>;
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
-        decode(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), to);
-    }
-    // Bytes are unpacked to the first and then the second eight of every 16, and split into even
-    // and odd ones.
-    static constexpr int column_of_fp8(int v, int lane) {
-        const int in_half = 2 * lane + v % 2;
-        return in_half / 8 * 16 + v / 2 * 8 + in_half % 8;
+        decode(from, to);
     }
 
     static void ordered_bf16(const uint8_t* from, Vec (&to)[2]) {

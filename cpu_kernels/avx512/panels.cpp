@@ -3,6 +3,7 @@
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/panel_chunks.h"
 #include "cpu_kernels/avx512/unit_decoder.h"
+#include "cpu_kernels/code_bytes.h"
 
 namespace baltoro::kernels::avx512 {
 namespace {

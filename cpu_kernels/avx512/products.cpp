@@ -50,7 +50,6 @@ struct Vectors {
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
         decode(from, to);
     }
-    static constexpr int column_of_fp8(int v, int lane) { return 4 * lane + v; }
 
     static void ordered_bf16(const uint8_t* from, Vec (&to)[2]) {
         for (int h = 0; h < 2; ++h)

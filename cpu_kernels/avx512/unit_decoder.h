@@ -3,7 +3,6 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "cpu_kernels/code_bytes.h"
 #include "cpu_kernels/kernels.h"
 
 namespace baltoro::kernels {
@@ -29,19 +28,6 @@ inline void load_unit_of_bf16(const uint8_t* from, __m512 (&to)[4]) {
     split_pairs(_mm512_permutex2var_epi32(v0, odd, v1), to[2], to[3]);
 }
 
-struct alignas(64) SubnormalBits {
-    uint16_t of[32];
-};
-
-constexpr SubnormalBits make_subnormal_bits() {
-    SubnormalBits bits{};
-    for (unsigned code = 0; code < 32; ++code)
-        bits.of[code] = static_cast<uint16_t>(bf16_bits_of_code(code % 8, 8));
-    return bits;
-}
-
-constexpr SubnormalBits kSubnormals = make_subnormal_bits();
-
 // A unit of weights as f32 in that order; e4m3 codes come divided by kFp8Divisor, exact for every
 // code. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value / 256. That
 // fails for codes without an exponent and for NaN; units without either, nearly all there are, skip
@@ -61,14 +47,11 @@ struct UnitDecoder<WeightFormat::fp8_block> {
     void operator()(const uint8_t* from, __m512 (&to)[4]) const {
         const __m512i codes = _mm512_loadu_si512(from);
         const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
-        __m512i even = bf16_of(_mm512_slli_epi16(codes, 8));
-        __m512i odd = bf16_of(codes);
-        if (__builtin_expect(_mm512_cmpge_epu8_mask(magnitude, n_normals) != 0, 0)) {
-            even = mend(_mm512_slli_epi16(codes, 8), even);
-            odd = mend(codes, odd);
-        }
-        split_pairs(even, to[0], to[2]);
-        split_pairs(odd, to[1], to[3]);
+        split_pairs(bf16_of(_mm512_slli_epi16(codes, 8)), to[0], to[2]);
+        split_pairs(bf16_of(codes), to[1], to[3]);
+        if (__builtin_expect(_mm512_cmpge_epu8_mask(magnitude, n_normals) != 0, 0))
+            for (__m512& v : to)
+                v = mend(v);
     }
 
     // Of codes in the upper bytes of 16-bit lanes.
@@ -77,17 +60,18 @@ struct UnitDecoder<WeightFormat::fp8_block> {
         return _mm512_ternarylogic_epi32(_mm512_srai_epi16(codes, 4), kept, exponent, kBothOrThird);
     }
 
-    // bf16_of(codes) with the codes that it fails for put right.
-    static __m512i mend(__m512i codes, __m512i bf16) {
-        constexpr int kFirstOrBoth = 0xf8;  // a | (b & c)
-        const __m512i magnitude = _mm512_and_si512(codes, _mm512_set1_epi16(0x7f00));
-        const __mmask32 subnormal = _mm512_cmplt_epu16_mask(magnitude, _mm512_set1_epi16(8 << 8));
-        const __mmask32 nan = _mm512_cmpeq_epi16_mask(magnitude, _mm512_set1_epi16(0x7f00));
-        bf16 = _mm512_mask_permutexvar_epi16(bf16, subnormal, _mm512_srli_epi16(magnitude, 8),
-                                             _mm512_load_si512(kSubnormals.of));
-        bf16 = _mm512_mask_mov_epi16(bf16, nan, _mm512_set1_epi16(0x7fc0));
-        return _mm512_ternarylogic_epi32(bf16, codes, _mm512_set1_epi16(static_cast<short>(0x8000)),
-                                         kFirstOrBoth);
+    // A code without an exponent, +-m / 8 * 2^-14, was taken for +-(1 + m / 8) * 2^-15, and NaN for
+    // +-480 / 256.
+    static __m512 mend(__m512 v) {
+        const __m512 sign = _mm512_and_ps(v, _mm512_set1_ps(-0.0f));
+        const __m512 magnitude = _mm512_xor_ps(v, sign);
+        const __m512 beyond_one = _mm512_sub_ps(v, _mm512_or_ps(sign, _mm512_set1_ps(0x1p-15f)));
+        const __mmask16 subnormal =
+            _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-14f), _CMP_LT_OQ);
+        const __mmask16 nan =
+            _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(480.0f / 256), _CMP_EQ_OQ);
+        v = _mm512_mask_add_ps(v, subnormal, beyond_one, beyond_one);
+        return _mm512_mask_mov_ps(v, nan, _mm512_set1_ps(__builtin_nanf("")));
     }
 };
 
