@@ -13,8 +13,8 @@ void install(Table& table) noexcept {
     table.panels_product = panels_product;
     table.panels_gate_up = panels_gate_up;
     table.panel_scratch_bytes = panel_scratch_bytes;
-    // A line of 64 weights in cache, cycles: 24 rows 77 by rows, 82 by panels; 28 rows 87 and 82 (see
-    // README.md).
+    // A line of 64 weights in cache, cycles: 24 rows 77 by rows, 82 by panels; 28 rows 87 and 82
+    // (see README.md).
     table.panel_min_rows = 26;
     table.rms_norm = rms_norm;
     table.softmax_block = softmax_block;

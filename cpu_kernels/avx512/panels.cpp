@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "cpu_kernels/avx512/kernels.h"
-#include "cpu_kernels/avx512/panel_chunks.h"
+#include "cpu_kernels/avx512/panel_results.h"
 #include "cpu_kernels/avx512/unit_decoder.h"
 #include "cpu_kernels/code_bytes.h"
 
@@ -20,8 +20,9 @@ struct FloatDecoder {
     }
 };
 
-struct Level {
+struct Level : PanelResults {
     static constexpr int kChunk = 24;
+    static constexpr int kUnit = kernels::kUnit;
     static constexpr float kDivisor = kFp8Divisor;
     using Element = float;
     template <WeightFormat F>

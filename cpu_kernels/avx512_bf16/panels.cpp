@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "cpu_kernels/avx512/panel_chunks.h"
+#include "cpu_kernels/avx512/panel_results.h"
 #include "cpu_kernels/avx512_bf16/kernels.h"
 #include "cpu_kernels/avx512_bf16/table_decoder.h"
 
@@ -62,8 +62,9 @@ void multiply_tile(const Block& block,
     }
 }
 
-struct Level {
+struct Level : PanelResults {
     static constexpr int kChunk = 24;
+    static constexpr int kUnit = 64;
     static constexpr float kDivisor = 1.0f;
     using Element = bf16_t;
     template <WeightFormat F>

@@ -4,19 +4,19 @@
 // time and multiplied with all panels; block sums enter f32 totals with the exact block scale. The
 // next block is decoded in slices between the products of this one, so that its cache misses and
 // its decoding overlap with the multiplications. A level supplies
-//   kChunk      weight rows of a chunk
-//   Element     what weights are decoded to
-//   Decoder<F>  64 weights -> as many elements, in an order of its own
-//   kDivisor    what decoded e4m3 weights are divided by
-//   multiply    totals += scale * (decoded block . panels)
+//   kChunk         weight rows of a chunk, even
+//   Element        what weights are decoded to
+//   kUnit          how many weights are decoded together
+//   Decoder<F>     a unit of weights -> as many elements, in an order of its own
+//   kDivisor       what decoded e4m3 weights are divided by
+//   multiply       totals += scale * (decoded block . panels)
+//   put_panel      a panel's totals to their places in the result (PanelsProduct)
+//   activate_pair  silu(gate) * up of two weight rows and a panel, packed (PanelsGateUp)
 // (amx/chunks.h has the same idea for tiles.)
 
 #include <string.h>
 
 #include "cpu_kernels/announce.h"
-#include "cpu_kernels/avx512/put_sums.h"
-#include "cpu_kernels/avx512/transpose.h"
-#include "cpu_kernels/avx512/vector_math.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
@@ -35,7 +35,19 @@ struct alignas(64) DecodedBlock {
     float scale[kMaxChunk];
 };
 
-using PanelTotals = float[kMaxChunk][kMaxPanels * kPanelRows];
+// [weight row of the chunk][activation row]
+using TotalsOfRow = float[kMaxPanels * kPanelRows];
+using PanelTotals = TotalsOfRow[kMaxChunk];
+
+// The totals of n weight rows from i on and of n_rows activation rows from r0 on: one panel, whose
+// totals begin at `column`.
+struct PanelResult {
+    int i;
+    int n;
+    int r0;
+    int n_rows;
+    int column;
+};
 
 template <class Level>
 struct alignas(64) PanelScratch {
@@ -70,6 +82,15 @@ inline void set_chunk(Chunk& chunk, int at, const Weight& w, int i, int end, int
     }
 }
 
+template <class Level, WeightFormat F>
+inline void decode_block(const typename Level::template Decoder<F>& decode,
+                         const uint8_t* from,
+                         typename Level::Element* to) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kScaleBlock; j += Level::kUnit)
+        decode(from + j * kWeightBytes<F>, to + j);
+}
+
 // Row s of scale block b.
 template <class Level, WeightFormat F>
 inline void decode_row(const typename Level::template Decoder<F>& decode,
@@ -88,13 +109,11 @@ inline void decode_row(const typename Level::template Decoder<F>& decode,
     typename Level::Element* const to = block.weight[s];
     const int n = chunk.k - b * kScaleBlock;
     if (n >= kScaleBlock) {
-        decode(at, to);
-        decode(at + kBlockBytes / 2, to + 64);
+        decode_block<Level, F>(decode, at, to);
     } else {
         uint8_t padded[kBlockBytes] = {};
         memcpy(padded, at, static_cast<size_t>(n) * kWeightBytes<F>);
-        decode(padded, to);
-        decode(padded + kBlockBytes / 2, to + 64);
+        decode_block<Level, F>(decode, padded, to);
     }
 }
 
@@ -128,8 +147,7 @@ void chunk_totals(const Chunk& chunk,
                   int n_panels,
                   PanelScratch<Level>& scratch) noexcept {
     for (int s = 0; s < Level::kChunk; ++s)
-        for (int p = 0; p < n_panels; ++p)
-            _mm512_storeu_ps(&scratch.total[s][p * kPanelRows], _mm512_setzero_ps());
+        memset(scratch.total[s], 0, static_cast<size_t>(n_panels) * kPanelRows * sizeof(float));
     const int depth = padded_depth(chunk.k);
     const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
     decode_rows<Level>(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
@@ -151,26 +169,6 @@ void chunk_totals(const Chunk& chunk,
     }
 }
 
-// Puts the totals of a chunk's n weight rows from i on and of the panel at `column`, whose first
-// row is r0.
-inline void put_panel(const PanelsProduct& a,
-                      int i,
-                      int n,
-                      int r0,
-                      int n_rows,
-                      const PanelTotals& total,
-                      int column) noexcept {
-    for (int first = 0; first < n; first += 16) {
-        __m512i v[16];
-        for (int s = 0; s < 16; ++s)
-            v[s] = first + s < kMaxChunk ? _mm512_load_si512(&total[first + s][column])
-                                         : _mm512_setzero_si512();
-        transpose(v);
-        for (int r = 0; r < n_rows; ++r)
-            put_sums(a, r0 + r, i + first, first_lanes(n - first), _mm512_castsi512_ps(v[r]));
-    }
-}
-
 template <class Level>
 void panels_product_of(const PanelsProduct& a) noexcept {
     PanelScratch<Level>& scratch = *static_cast<PanelScratch<Level>*>(a.scratch);
@@ -186,19 +184,15 @@ void panels_product_of(const PanelsProduct& a) noexcept {
                                 a.panels + r0 / kPanelRows * panel_elements(a.w.k),
                                 (n_rows + kPanelRows - 1) / kPanelRows, scratch);
             for (int r = 0; r < n_rows; r += kPanelRows)
-                put_panel(a, i, n, r0 + r, n_rows - r < kPanelRows ? n_rows - r : kPanelRows,
-                          scratch.total, r);
+                Level::put_panel(a,
+                                 {.i = i,
+                                  .n = n,
+                                  .r0 = r0 + r,
+                                  .n_rows = n_rows - r < kPanelRows ? n_rows - r : kPanelRows,
+                                  .column = r},
+                                 scratch.total);
         }
     }
-}
-
-// silu(gate) * up of two weight rows and one panel, packed as pairs; `up` may be a missing row.
-inline __m512i activated_pair(const PanelTotals& total, int gate, int up, int column) {
-    __m512i half[2];
-    for (int h = 0; h < 2; ++h)
-        half[h] = bf16_bits_ps(_mm512_mul_ps(silu_ps(_mm512_loadu_ps(&total[gate + h][column])),
-                                             _mm512_loadu_ps(&total[up + h][column])));
-    return _mm512_or_si512(half[0], _mm512_slli_epi32(half[1], 16));
 }
 
 template <class Level>
@@ -220,12 +214,12 @@ void panels_gate_up_of(const PanelsGateUp& a) noexcept {
                                 scratch);
             for (int p = 0; p < n_panels; ++p) {
                 bf16_t* panel = a.dst_panels + (r0 / kPanelRows + p) * panel_elements(a.gate.n);
-                const __mmask16 lanes = first_lanes(n_rows - p * kPanelRows);
+                const int column = p * kPanelRows;
+                const int n_lanes = n_rows - column < kPanelRows ? n_rows - column : kPanelRows;
                 for (int s = 0; s < n; s += 2)
-                    _mm512_storeu_si512(
-                        panel + static_cast<ptrdiff_t>(i + s) * kPanelRows,
-                        _mm512_maskz_mov_epi32(
-                            lanes, activated_pair(scratch.total, s, kHalf + s, p * kPanelRows)));
+                    Level::activate_pair(&scratch.total[s], &scratch.total[kHalf + s], column,
+                                         n_lanes,
+                                         panel + static_cast<ptrdiff_t>(i + s) * kPanelRows);
             }
         }
     }
