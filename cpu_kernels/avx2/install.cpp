@@ -9,6 +9,11 @@ void install(Table& table) noexcept {
     table.rows_gate_up = rows_gate_up;
     table.transposed_product = transposed_product;
     table.router_product = router_product;
+    table.pack_panel = pack_panel;
+    table.panels_product = panels_product;
+    table.panels_gate_up = panels_gate_up;
+    table.panel_scratch_bytes = panel_scratch_bytes;
+    table.panel_min_rows = 26;
     table.rms_norm = rms_norm;
     table.softmax_block = softmax_block;
     table.bf16_from_f32 = bf16_from_f32;

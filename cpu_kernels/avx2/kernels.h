@@ -10,6 +10,10 @@ void rows_product(const RowsProduct& a) noexcept;
 void rows_gate_up(const RowsGateUp& a) noexcept;
 void transposed_product(const TransposedProduct& a) noexcept;
 void router_product(const RouterProduct& a) noexcept;
+void pack_panel(const PackPanel& a) noexcept;
+void panels_product(const PanelsProduct& a) noexcept;
+void panels_gate_up(const PanelsGateUp& a) noexcept;
+size_t panel_scratch_bytes(int k, int n_rows) noexcept;
 
 void rms_norm(const RmsNorm& a) noexcept;
 void softmax_block(const SoftmaxBlock& a) noexcept;

@@ -139,7 +139,7 @@ std::vector<Op> ops_of(const Options& options) {
     std::vector<int> many = {4, 8, 16, 32, 64, 128, 256};
     if (!options.rows.empty()) few = many = options.rows;
     std::erase_if(few, [](int n) { return n > kMaxRows; });
-    if (options.isa < IsaLevel::avx512) many.clear();  // panels are the scalar reference there
+    if (options.isa == IsaLevel::scalar) many.clear();  // the reference
     std::vector<Op> ops;
     for (const bool gate_up : {true, false}) {
         for (const int n_rows : few)
