@@ -1,7 +1,7 @@
 #pragma once
 
 // The transposed product in f32. `V` wraps the level's vectors (Vec, kLanes,
-// zero, set, load, store, fma, Decoder, widen_fp8 as in avx512/float_rows.h) with
+// zero, set, load, store, fma, Decoder, widen_fp8 as in the level's products.cpp) with
 //   kTransposedRows              activation rows whose sums with two vectors fit the registers
 //   split_bf16(from, to)         the even and the odd ones of 2 kLanes bf16
 //   deinterleave, interleave(v)  two vectors in order <-> the even and the odd ones

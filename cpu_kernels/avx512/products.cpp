@@ -1,6 +1,5 @@
 #include <immintrin.h>
 
-#include "cpu_kernels/avx512/float_rows.h"
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/unit_decoder.h"
 #include "cpu_kernels/avx512/vector_math.h"
@@ -15,38 +14,14 @@ struct Vectors {
     static constexpr int kLanes = 16;
     static constexpr int kTransposedRows = 8;
 
-    static constexpr int kGroup = 8;
-    static constexpr int kFewRows = 4;
-
     static Vec zero() { return _mm512_setzero_ps(); }
     static Vec set(float value) { return _mm512_set1_ps(value); }
     static Vec load(const float* from) { return _mm512_loadu_ps(from); }
     static void store(float* to, Vec v) { _mm512_storeu_ps(to, v); }
-    static Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
     static Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
     static float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 
-    // Halves, then quarters of two vectors become one, at last pairs of lanes.
-    static void sum8(const Vec (&v)[8], float (&to)[8]) {
-        Vec half[4];
-        for (int i = 0; i < 4; ++i)
-            half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 4], 0x44),
-                                    _mm512_shuffle_f32x4(v[i], v[i + 4], 0xee));
-        // The quarters of v[i], v[i + 4], v[i + 2], v[i + 6].
-        Vec quarter[2];
-        for (int i = 0; i < 2; ++i)
-            quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 2], 0x88),
-                                       _mm512_shuffle_f32x4(half[i], half[i + 2], 0xdd));
-        const Vec pair = _mm512_add_ps(_mm512_unpacklo_ps(quarter[0], quarter[1]),
-                                       _mm512_unpackhi_ps(quarter[0], quarter[1]));
-        const Vec sum = _mm512_add_ps(pair, _mm512_permute_ps(pair, 0x4e));
-        // Lanes 0 and 1 of each quarter.
-        const __m512i order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-        _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sum)));
-    }
-
     using Decoder = UnitDecoder<WeightFormat::fp8_block>;
-    static void widen_bf16(const uint8_t* from, Vec (&to)[4]) { load_unit_of_bf16(from, to); }
     static void widen_fp8(const Decoder& decode, const uint8_t* from, Vec (&to)[4]) {
         decode(from, to);
     }
@@ -76,26 +51,7 @@ struct Vectors {
     }
 };
 
-struct Level {
-    using V = Vectors;
-    static void gate_times_up(const float* gate, const float* up, bf16_t* dst, int n) noexcept {
-        silu_times(gate, up, dst, n);
-    }
-};
-
 }  // namespace
-
-size_t row_scratch_bytes(int k) noexcept {
-    return float_row_scratch_bytes(k);
-}
-
-void rows_product(const RowsProduct& a) noexcept {
-    float_rows_product<Level>(a);
-}
-
-void rows_gate_up(const RowsGateUp& a) noexcept {
-    float_rows_gate_up<Level>(a);
-}
 
 void transposed_product(const TransposedProduct& a) noexcept {
     transposed_product_of<Vectors>(a);

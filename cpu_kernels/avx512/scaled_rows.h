@@ -4,61 +4,65 @@
 // 128 weight rows, since these have their scales in common. A sum is then one chain of
 // multiply-adds, with nothing to convert and no scale to apply.
 
-#include <string.h>
+#include <immintrin.h>
 
+#include "cpu_kernels/avx512/unit_decoder.h"
+#include "cpu_kernels/avx512/vector_math.h"
 #include "cpu_kernels/code_bytes.h"
 #include "cpu_kernels/weight_rows.h"
 
 namespace baltoro::kernels {
 namespace {
 
-// Activation rows, each scale block multiplied with the weights' scale: f32, the elements of each
-// unit in the order of V, zeros up to a multiple of kScaleBlock.
+constexpr int kUnitVectors = 4;  // of one row
+
+// n activation rows: for each unit the vectors of the first row, those of the second and so on, in
+// the order of UnitHalves; zeros fill the last unit.
 struct ScaledRows {
-    const float* x;
-    ptrdiff_t stride;
+    const __m512* x;
+    int n;
+
+    // Row r from unit u on; its next unit is n * kUnitVectors further.
+    const __m512* at(int u, int r) const {
+        return x + (static_cast<ptrdiff_t>(u) * n + r) * kUnitVectors;
+    }
 };
 
-// Elements. Rows of K2's dimensions would all begin at one address within their pages; one scale
-// block more keeps 16 of them from the same few cache sets.
-inline ptrdiff_t scaled_stride(int k) {
-    return static_cast<ptrdiff_t>(n_scale_blocks(k) + 1) * kScaleBlock;
+inline int n_units(int k) {
+    return (k + kUnit - 1) / kUnit;
 }
 
-inline size_t scaled_elements(int k) {
-    return static_cast<size_t>(scaled_stride(k)) * kMaxRows;
-}
-
-template <class V>
-inline void scale_block(const bf16_t* from, float scale, float* to) {
-    constexpr int kUnit = 4 * V::kLanes;
-    for (int j = 0; j < kScaleBlock; j += kUnit) {
-        typename V::Vec v[4];
-        V::widen_bf16(reinterpret_cast<const uint8_t*>(from + j), v);
+// The first n of a unit, n in any range.
+template <WeightFormat F>
+inline void scale_unit(const bf16_t* from, ptrdiff_t n, float scale, __m512* to) {
+    const __m512i first = _mm512_maskz_loadu_epi16(first_lanes32(n), from);
+    const __m512i second = _mm512_maskz_loadu_epi16(first_lanes32(n - 32), from + 32);
+    __m512 v[kUnitVectors];
+    if constexpr (F == WeightFormat::bf16) {
+        split_pairs(first, v[0], v[1]);
+        split_pairs(second, v[2], v[3]);
+    } else {
+        __m512 quads[4];
+        split_quads(first, second, quads);
         for (int i = 0; i < 4; ++i)
-            V::store(to + j + i * V::kLanes, V::mul(v[i], V::set(scale)));
+            v[i] = quads[i % 2 * 2 + i / 2];
     }
+    for (int i = 0; i < kUnitVectors; ++i)
+        to[i] = _mm512_mul_ps(v[i], _mm512_set1_ps(scale));
 }
 
-// The rows for weight rows whose scales begin at `scales` (null: none); written to `to`.
-template <class V>
+// n rows of depth k for weight rows whose scales begin at `scales` (null: none). `to` takes
+// n_units(k) * n * kUnitVectors.
+template <WeightFormat F>
 ScaledRows scale_rows(
-    const ActivationRows& x, int n_rows, int k, const float* scales, float* to) noexcept {
-    const ptrdiff_t stride = scaled_stride(k);
-    for (int r = 0; r < n_rows; ++r) {
-        const bf16_t* const from = x.x + r * x.stride;
-        for (ptrdiff_t j = 0; j < k; j += kScaleBlock) {
-            const float scale = scales ? kFp8Divisor * scales[j / kScaleBlock] : 1.0f;
-            if (j + kScaleBlock <= k) {
-                scale_block<V>(from + j, scale, to + r * stride + j);
-                continue;
-            }
-            bf16_t end[kScaleBlock] = {};
-            memcpy(end, from + j, static_cast<size_t>(k - j) * sizeof(bf16_t));
-            scale_block<V>(end, scale, to + r * stride + j);
-        }
+    const ActivationRows& x, int n, int k, const float* scales, __m512* to) noexcept {
+    __m512* at = to;
+    for (ptrdiff_t j = 0; j < k; j += kUnit) {
+        const float scale = scales ? kFp8Divisor * scales[j / kScaleBlock] : 1.0f;
+        for (int r = 0; r < n; ++r, at += kUnitVectors)
+            scale_unit<F>(x.x + r * x.stride + j, k - j, scale, at);
     }
-    return {to, stride};
+    return {to, n};
 }
 
 }  // namespace

@@ -17,24 +17,24 @@ inline void split_pairs(__m512i pairs, __m512& even, __m512& odd) {
     odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
 }
 
-// 64 bf16 as f32: vector i has those at places 4 lane + i.
-inline void load_unit_of_bf16(const uint8_t* from, __m512 (&to)[4]) {
-    const __m512i v0 = _mm512_loadu_si512(from);
-    const __m512i v1 = _mm512_loadu_si512(from + 64);
+// Vector i of `to` gets those at places 4 lane + i of 64 bf16.
+inline void split_quads(__m512i first, __m512i second, __m512 (&to)[4]) {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    split_pairs(_mm512_permutex2var_epi32(v0, even, v1), to[0], to[1]);
-    split_pairs(_mm512_permutex2var_epi32(v0, odd, v1), to[2], to[3]);
+    split_pairs(_mm512_permutex2var_epi32(first, even, second), to[0], to[1]);
+    split_pairs(_mm512_permutex2var_epi32(first, odd, second), to[2], to[3]);
 }
 
-// A unit of weights as f32 in that order; e4m3 codes come divided by kFp8Divisor, exact for every
-// code. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value / 256. That
-// fails for codes without an exponent and for NaN; units without either, nearly all there are, skip
-// their part.
+// A unit of weights as f32 in the order of split_quads; e4m3 codes come divided by kFp8Divisor,
+// exact for every code. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the
+// value / 256. That fails for codes without an exponent and for NaN; units without either, nearly
+// all there are, skip their part.
 template <WeightFormat F>
 struct UnitDecoder {
-    void operator()(const uint8_t* from, __m512 (&to)[4]) const { load_unit_of_bf16(from, to); }
+    void operator()(const uint8_t* from, __m512 (&to)[4]) const {
+        split_quads(_mm512_loadu_si512(from), _mm512_loadu_si512(from + 64), to);
+    }
 };
 
 template <>
@@ -46,12 +46,21 @@ struct UnitDecoder<WeightFormat::fp8_block> {
 
     void operator()(const uint8_t* from, __m512 (&to)[4]) const {
         const __m512i codes = _mm512_loadu_si512(from);
-        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
         split_pairs(bf16_of(_mm512_slli_epi16(codes, 8)), to[0], to[2]);
         split_pairs(bf16_of(codes), to[1], to[3]);
-        if (__builtin_expect(_mm512_cmpge_epu8_mask(magnitude, n_normals) != 0, 0))
+        if (__builtin_expect(has_special(place(codes)), 0))
             for (__m512& v : to)
                 v = mend(v);
+    }
+
+    // Where codes are among those without a sign: first the normal ones, then the others.
+    __m512i place(__m512i codes) const {
+        return _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
+    }
+
+    // Whether a code at one of these places is to be mended.
+    bool has_special(__m512i places) const {
+        return _mm512_cmpge_epu8_mask(places, n_normals) != 0;
     }
 
     // Of codes in the upper bytes of 16-bit lanes.
