@@ -20,6 +20,12 @@ void rotate(const float* x, const float* rope, int dim, bf16_t* dst) noexcept {
     }
 }
 
+PageProducts::Operands operands_of(kernels::IsaLevel level) noexcept {
+    using Operands = PageProducts::Operands;
+    if (level < kernels::IsaLevel::avx512_bf16) return Operands::f32;
+    return level < kernels::IsaLevel::amx ? Operands::bf16 : Operands::bf16_amx;
+}
+
 int total_rows(std::span<const SequenceRows> sequences) noexcept {
     return sequences.empty() ? 0 : sequences.back().first_row + sequences.back().n_rows;
 }
@@ -29,10 +35,10 @@ int total_rows(std::span<const SequenceRows> sequences) noexcept {
 CpuAttention::CpuAttention(numa::Team& team, kernels::IsaLevel level)
     : team_(team),
       kernels_(kernels::table_for(level)),
-      has_wide_path_(level >= kernels::IsaLevel::avx512_bf16),
+      has_wide_path_(level > kernels::IsaLevel::scalar),
       workers_(static_cast<std::size_t>(team.size())) {
     for (int i = 0; i < team.size(); i++)
-        wide_.emplace_back(kernels_, level >= kernels::IsaLevel::amx);
+        wide_.emplace_back(kernels_, operands_of(level));
 }
 
 void CpuAttention::write_latent(const WriteLatent& args) {

@@ -4,6 +4,8 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include "device/cpu_scratch.h"
+
 namespace baltoro::device {
 namespace {
 
@@ -22,10 +24,10 @@ const dnnl::engine& cpu_engine(bool may_use_amx) {
 class Matmul {
   public:
     Matmul(const dnnl::engine& engine,
-            const memory::desc& a,
-            const memory::desc& b,
-            const memory::desc& c,
-            bool accumulate)
+           const memory::desc& a,
+           const memory::desc& b,
+           const memory::desc& c,
+           bool accumulate)
         : a_(a, engine, DNNL_MEMORY_NONE),
           b_(b, engine, DNNL_MEMORY_NONE),
           c_(c, engine, DNNL_MEMORY_NONE) {
@@ -36,9 +38,9 @@ class Matmul {
         product_ = dnnl::matmul({{a, b, c}, attributes, engine});
     }
 
-    void run(dnnl::stream& stream, const bf16_t* a, const bf16_t* b, float* c) {
-        a_.set_data_handle(const_cast<bf16_t*>(a));
-        b_.set_data_handle(const_cast<bf16_t*>(b));
+    void run(dnnl::stream& stream, const void* a, const void* b, float* c) {
+        a_.set_data_handle(const_cast<void*>(a));
+        b_.set_data_handle(const_cast<void*>(b));
         c_.set_data_handle(c);
         product_.execute(stream, {{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}});
         stream.wait();
@@ -62,51 +64,78 @@ memory::desc matrix(memory::dim rows,
 }  // namespace
 
 struct PageProducts::State {
-    State(const MlaShapes& shapes, bool may_use_amx)
-        : engine(cpu_engine(may_use_amx)),
+    State(const MlaShapes& mla, const kernels::Table& table, Operands operands)
+        : shapes(mla),
+          kernels(table),
+          is_f32(operands == Operands::f32),
+          type(is_f32 ? memory::data_type::f32 : memory::data_type::bf16),
+          engine(cpu_engine(operands == Operands::bf16_amx)),
           stream(engine),
-          scores(
-              engine,
-              matrix(
-                  kQueries, shapes.latent_dim(), memory::data_type::bf16, shapes.latent_dim(), 1),
-              matrix(shapes.latent_dim(),
-                     kPageTokens,
-                     memory::data_type::bf16,
-                     1,
-                     shapes.latent_dim()),
-              matrix(kQueries, kPageTokens, memory::data_type::f32, kPageTokens, 1),
-              false),
+          scores(engine,
+                 matrix(kQueries, shapes.latent_dim(), type, shapes.latent_dim(), 1),
+                 matrix(shapes.latent_dim(), kPageTokens, type, 1, shapes.latent_dim()),
+                 matrix(kQueries, kPageTokens, memory::data_type::f32, kPageTokens, 1),
+                 false),
           context(
               engine,
-              matrix(kQueries, kPageTokens, memory::data_type::bf16, kPageTokens, 1),
-              matrix(kPageTokens,
-                     shapes.kv_lora_rank,
-                     memory::data_type::bf16,
-                     shapes.latent_dim(),
-                     1),
+              matrix(kQueries, kPageTokens, type, kPageTokens, 1),
+              matrix(kPageTokens, shapes.kv_lora_rank, type, shapes.latent_dim(), 1),
               matrix(kQueries, shapes.kv_lora_rank, memory::data_type::f32, shapes.kv_lora_rank, 1),
               true) {}
 
+    // n elements of bf16 as what is multiplied.
+    const void* operand(const bf16_t* from, int n, Scratch& widened) const {
+        if (!is_f32) return from;
+        float* to = widened.get<float>(static_cast<std::size_t>(n));
+        kernels.f32_from_bf16(from, to, static_cast<std::size_t>(n));
+        return to;
+    }
+
+    MlaShapes shapes;
+    const kernels::Table& kernels;
+    bool is_f32;
+    memory::data_type type;
     dnnl::engine engine;
     dnnl::stream stream;
     Matmul scores;
     Matmul context;
+    Scratch queries_f32;
+    Scratch page_f32;
+    Scratch probabilities;  // bf16 [kQueries, kPageTokens]
+    const void* queries = nullptr;
+    const void* page = nullptr;
 };
 
 // The team's workers are the parallelism; each keeps oneDNN's own on itself.
-PageProducts::PageProducts(const MlaShapes& shapes, bool may_use_amx) {
+PageProducts::PageProducts(const MlaShapes& shapes,
+                           const kernels::Table& kernels,
+                           Operands operands) {
     omp_set_num_threads(1);
-    state_ = std::make_unique<State>(shapes, may_use_amx);
+    state_ = std::make_unique<State>(shapes, kernels, operands);
 }
 
 PageProducts::~PageProducts() = default;
 
-void PageProducts::scores(const bf16_t* queries, const bf16_t* page, float* scores) {
-    state_->scores.run(state_->stream, queries, page, scores);
+void PageProducts::set_queries(const bf16_t* queries) {
+    state_->queries =
+        state_->operand(queries, kQueries * state_->shapes.latent_dim(), state_->queries_f32);
 }
 
-void PageProducts::add_context(const bf16_t* probabilities, const bf16_t* page, float* context) {
-    state_->context.run(state_->stream, probabilities, page, context);
+void PageProducts::scores(const bf16_t* page, float* scores) {
+    state_->page =
+        state_->operand(page, kPageTokens * state_->shapes.latent_dim(), state_->page_f32);
+    state_->scores.run(state_->stream, state_->queries, state_->page, scores);
+}
+
+void PageProducts::add_context(const float* probabilities, float* context) {
+    const void* operand = probabilities;
+    if (!state_->is_f32) {
+        constexpr std::size_t kElements = std::size_t{kQueries} * kPageTokens;
+        bf16_t* rounded = state_->probabilities.get<bf16_t>(kElements);
+        state_->kernels.bf16_from_f32(probabilities, rounded, kElements);
+        operand = rounded;
+    }
+    state_->context.run(state_->stream, operand, state_->page, context);
 }
 
 }  // namespace baltoro::device

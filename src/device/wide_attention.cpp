@@ -12,7 +12,9 @@ void WideAttention::attend(const Attend& args,
                            const bf16_t* queries,
                            bf16_t* contexts) {
     // Made here, on the worker's own thread, for the shapes of the first call.
-    if (products_ == nullptr) products_ = std::make_unique<PageProducts>(args.shapes, may_use_amx_);
+    if (products_ == nullptr)
+        products_ = std::make_unique<PageProducts>(args.shapes, kernels_, operands_);
+    products_->set_queries(queries);
     const int rank = args.shapes.kv_lora_rank;
     float* context = context_.get<float>(static_cast<std::size_t>(kQueries * rank));
     std::fill_n(context, kQueries * rank, 0.0f);
@@ -28,8 +30,7 @@ void WideAttention::attend(const Attend& args,
     for (int before = 0; before < n_tokens; before += kPageTokens) {
         const std::ptrdiff_t page =
             sequence.page_table[static_cast<std::size_t>(before / kPageTokens)];
-        attend_page(args, before, queries,
-                    args.pages + page * kPageTokens * args.shapes.latent_dim());
+        attend_page(args, before, args.pages + page * kPageTokens * args.shapes.latent_dim());
     }
     for (int i = 0; i < n_queries; i++) {
         float* row = context + static_cast<std::ptrdiff_t>(i) * rank;
@@ -40,15 +41,11 @@ void WideAttention::attend(const Attend& args,
     }
 }
 
-void WideAttention::attend_page(const Attend& args,
-                                int n_tokens_before,
-                                const bf16_t* queries,
-                                const bf16_t* page) {
+void WideAttention::attend_page(const Attend& args, int n_tokens_before, const bf16_t* page) {
     constexpr auto kScores = static_cast<std::size_t>(kQueries * kPageTokens);
     const auto rank = static_cast<std::size_t>(args.shapes.kv_lora_rank);
     float* scores = scores_.get<float>(kScores);
-    bf16_t* probabilities = probabilities_.get<bf16_t>(kScores);
-    products_->scores(queries, page, scores);
+    products_->scores(page, scores);
 
     std::array<std::int32_t, kQueries> valid{};
     std::array<float, kQueries> correction{};
@@ -59,8 +56,7 @@ void WideAttention::attend_page(const Attend& args,
     for (std::size_t i = 0; i < correction.size(); i++)
         if (correction[i] != 1.0f)
             kernels_.scale(correction[i], context_.data<float>() + i * rank, rank);
-    kernels_.bf16_from_f32(scores, probabilities, kScores);
-    products_->add_context(probabilities, page, context_.data<float>());
+    products_->add_context(scores, context_.data<float>());
 }
 
 }  // namespace baltoro::device

@@ -12,14 +12,14 @@
 namespace baltoro::device {
 
 // Attention of many consecutive queries of one sequence, page by page with an online softmax
-// (Milakov and Gimelshein 2018, arXiv 1805.02867): the products go through oneDNN, probabilities
-// are rounded to bf16. For prefill; one object per worker thread.
+// (Milakov and Gimelshein 2018, arXiv 1805.02867): the products go through oneDNN, with operands of
+// the level. For prefill; one object per worker thread.
 class WideAttention {
   public:
     static constexpr int kQueries = PageProducts::kQueries;
 
-    WideAttention(const kernels::Table& kernels, bool may_use_amx)
-        : kernels_(kernels), may_use_amx_(may_use_amx) {}
+    WideAttention(const kernels::Table& kernels, PageProducts::Operands operands)
+        : kernels_(kernels), operands_(operands) {}
 
     // Queries [first_query, first_query + n_queries) of the batch, n_queries <= kQueries, all of
     // `sequence`; query q is (row q / n_heads, head q % n_heads).
@@ -33,17 +33,13 @@ class WideAttention {
                 bf16_t* contexts);
 
   private:
-    void attend_page(const Attend& args,
-                     int n_tokens_before,
-                     const bf16_t* queries,
-                     const bf16_t* page);
+    void attend_page(const Attend& args, int n_tokens_before, const bf16_t* page);
 
     const kernels::Table& kernels_;
-    bool may_use_amx_;
+    PageProducts::Operands operands_;
     std::unique_ptr<PageProducts> products_;
     Scratch context_;                               // f32 [kQueries, kv_lora_rank]
     Scratch scores_;                                // f32 [kQueries, kPageTokens]
-    Scratch probabilities_;                         // bf16 [kQueries, kPageTokens]
     std::array<std::int32_t, kQueries> visible_{};  // tokens each query may see
     std::array<float, kQueries> max_{};
     std::array<float, kQueries> sum_{};

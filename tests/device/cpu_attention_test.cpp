@@ -79,6 +79,26 @@ struct Problem {
         return dst;
     }
 
+    // The only sequence's rows behind the first n_before, in a step of their own.
+    std::vector<bf16_t> attend_from(int n_before, kernels::IsaLevel isa) {
+        numa::Team team(std::vector<numa::WorkerPlace>(2));
+        CpuDevice device(team, isa);
+        SequenceRows rest = sequences.front();
+        rest.n_rows -= n_before;
+        rest.first_position += n_before;
+        std::vector<bf16_t> dst(
+            static_cast<std::size_t>(rest.n_rows * shapes.n_heads * shapes.v_head_dim));
+        device.attend({shapes,
+                       {&rest, 1},
+                       q.data() + n_before * shapes.n_heads * shapes.qk_head_dim(),
+                       kv_b,
+                       rope.data() + n_before * shapes.qk_rope_head_dim,
+                       kScale,
+                       pages.data(),
+                       dst.data()});
+        return dst;
+    }
+
     double latent(const SequenceRows& sequence, int position, int j) const {
         const int page = sequence.page_table[static_cast<std::size_t>(position / kPageTokens)];
         const int slot = page * kPageTokens + position % kPageTokens;
@@ -187,6 +207,21 @@ TEST_CASE("attention of several sequences is the formula's on every level") {
             check_against_formula(even, isa);
             Problem wide(kEven, {{0, 2, 5, {}}, {2, 45, 90, {}}, {47, 32, 0, {}}}, is_fp8);
             check_against_formula(wide, isa);
+        }
+    }
+}
+
+TEST_CASE("a row's bits do not depend on where its step begins, on every level") {
+    const MlaShapes wide{4, 512, 32, 64, 32};  // the latents of K2
+    Problem problem(wide, {{0, 45, 90, {}}}, true);
+    for (const kernels::IsaLevel isa : kernels::available_isas()) {
+        CAPTURE(isa);
+        const std::vector<bf16_t> whole = problem.attend(isa, 2);
+        for (const int n_before : {1, 15, 32, 44}) {
+            CAPTURE(n_before);
+            CHECK(problem.attend_from(n_before, isa) ==
+                  std::vector<bf16_t>(whole.begin() + n_before * wide.n_heads * wide.v_head_dim,
+                                      whole.end()));
         }
     }
 }
