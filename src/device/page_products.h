@@ -18,7 +18,7 @@ class PageProducts {
 
     // What is multiplied; sums are f32 in any case.
     enum class Operands {
-        f32,       // widened from bf16
+        f32,       // widened from bf16; the CPU's widest vectors, whatever the kernels' level
         bf16,      // probabilities are rounded to it; VDPBF16PS
         bf16_amx,  // the same, in tiles if this is the first object of the process
     };
