@@ -46,11 +46,9 @@ struct Piece {
 };
 
 // The unit to announce while that at `offset` of row s of a piece is used. Short pieces are
-// announced while the piece before is used, whole rows two by two as one ascending stream (one row
-// of down 574
-// -> 542 us on Emerald Rapids; all eight 660); in long ones 2 KB ahead are enough. On AMD CPUs
-// everything as one stream into the second level is better; Emerald Rapids reads one row of gate
-// and up from it in 1.6 instead of 1.2 ms.
+// announced while the piece before is used, whole rows two by two as one ascending stream; in long
+// ones 2 KB ahead are enough. Other orders are slower on Emerald Rapids, one stream into the second
+// level, the best on AMD CPUs, too (README.md).
 template <int W, ptrdiff_t UnitBytes>
 inline const uint8_t* announced_at(const Piece& piece, int s, ptrdiff_t offset) {
     constexpr ptrdiff_t kAhead = 2048;
