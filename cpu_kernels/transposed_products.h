@@ -153,10 +153,7 @@ void transposed_product_in(const TransposedProduct& a) noexcept {
 
 template <class V>
 void transposed_product_of(const TransposedProduct& a) noexcept {
-    if (a.w.format == WeightFormat::bf16)
-        transposed_product_in<V, WeightFormat::bf16>(a);
-    else
-        transposed_product_in<V, WeightFormat::fp8_block>(a);
+    with_format(a.w.format, [&]<WeightFormat F>() { transposed_product_in<V, F>(a); });
 }
 
 }  // namespace

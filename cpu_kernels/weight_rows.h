@@ -16,6 +16,15 @@ struct ActivationRows {
 template <WeightFormat F>
 constexpr int kWeightBytes = F == WeightFormat::bf16 ? 2 : 1;
 
+// run.operator()<F>() with F = format.
+template <class Run>
+inline void with_format(WeightFormat format, const Run& run) {
+    if (format == WeightFormat::bf16)
+        run.template operator()<WeightFormat::bf16>();
+    else
+        run.template operator()<WeightFormat::fp8_block>();
+}
+
 inline int bytes_per_weight(WeightFormat format) {
     return format == WeightFormat::bf16 ? 2 : 1;
 }

@@ -340,17 +340,11 @@ size_t row_scratch_bytes(int k) noexcept {
 }
 
 void rows_product(const RowsProduct& a) noexcept {
-    if (a.w.format == WeightFormat::bf16)
-        product_in<WeightFormat::bf16>(a);
-    else
-        product_in<WeightFormat::fp8_block>(a);
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a); });
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    if (a.gate.format == WeightFormat::bf16)
-        gate_up_in<WeightFormat::bf16>(a);
-    else
-        gate_up_in<WeightFormat::fp8_block>(a);
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a); });
 }
 
 }  // namespace baltoro::kernels::avx2

@@ -194,10 +194,7 @@ void gate_up_in(const RowsGateUp& a) noexcept {
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
             block_dots<F>(w, begin, end, x, after, dots);
         },
-        [](const float* gate, const float* up, bf16_t* dst, int n) {
-            for (int i = 0; i < n; i += 16)
-                silu_times(gate + i, up + i, dst + i, n - i < 16 ? n - i : 16);
-        });
+        gate_times_up);
 }
 
 }  // namespace
@@ -208,17 +205,11 @@ size_t row_scratch_bytes(int k) noexcept {
 }
 
 void rows_product(const RowsProduct& a) noexcept {
-    if (a.w.format == WeightFormat::bf16)
-        product_in<WeightFormat::bf16>(a);
-    else
-        product_in<WeightFormat::fp8_block>(a);
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a); });
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    if (a.gate.format == WeightFormat::bf16)
-        gate_up_in<WeightFormat::bf16>(a);
-    else
-        gate_up_in<WeightFormat::fp8_block>(a);
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a); });
 }
 
 }  // namespace baltoro::kernels::avx512_bf16
