@@ -78,6 +78,9 @@ TEST_CASE("rows_product is right for every count of activation rows") {
                 CAPTURE(level.name);
                 CAPTURE(n_rows);
                 check_product(level, WeightCase(format, 7, 333, Fill::normal, 12), n_rows, {0, 7});
+                // So deep that kernels cut it along k, with rows enough to go by each cut.
+                check_product(level, WeightCase(format, 21, 4200, Fill::normal, 12), n_rows,
+                              {0, 21});
             }
 }
 
