@@ -4,7 +4,6 @@
 // time and multiplied with all panels; block sums enter f32 totals with the exact block scale. The
 // next block is decoded in slices between the products of this one, so that its cache misses and
 // its decoding overlap with the multiplications. A level supplies
-//   kChunk         weight rows of a chunk, even
 //   Element        what weights are decoded to
 //   kUnit          how many weights are decoded together
 //   Decoder<F>     a unit of weights -> as many elements, in an order of its own
@@ -22,7 +21,7 @@
 namespace baltoro::kernels {
 namespace {
 
-constexpr int kMaxChunk = 24;         // weight rows
+constexpr int kChunk = 24;            // weight rows of a chunk, even
 constexpr int kMaxPanels = 16;        // panels whose totals a call keeps
 constexpr int kPanelsPerProduct = 4;  // panels of one `multiply` call
 constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its decode, into L2
@@ -31,13 +30,13 @@ constexpr int kPrefetchBlocks = 4;    // scale blocks between a prefetch and its
 // exist.
 template <class Level>
 struct alignas(64) DecodedBlock {
-    typename Level::Element weight[kMaxChunk][kScaleBlock];
-    float scale[kMaxChunk];
+    typename Level::Element weight[kChunk][kScaleBlock];
+    float scale[kChunk];
 };
 
 // [weight row of the chunk][activation row]
 using TotalsOfRow = float[kMaxPanels * kPanelRows];
-using PanelTotals = TotalsOfRow[kMaxChunk];
+using PanelTotals = TotalsOfRow[kChunk];
 
 // The totals of n weight rows from i on and of n_rows activation rows from r0 on: one panel, whose
 // totals begin at `column`.
@@ -57,9 +56,9 @@ struct alignas(64) PanelScratch {
 
 // The weight rows of a chunk; null rows do not exist.
 struct Chunk {
-    const uint8_t* row[kMaxChunk];
-    const uint8_t* next[kMaxChunk];  // of the chunk that follows, for prefetching
-    const float* scale[kMaxChunk];
+    const uint8_t* row[kChunk];
+    const uint8_t* next[kChunk];  // of the chunk that follows, for prefetching
+    const float* scale[kChunk];
     int k;
 };
 
@@ -146,16 +145,15 @@ void chunk_totals(const Chunk& chunk,
                   const bf16_t* panels,
                   int n_panels,
                   PanelScratch<Level>& scratch) noexcept {
-    for (int s = 0; s < Level::kChunk; ++s)
+    for (int s = 0; s < kChunk; ++s)
         memset(scratch.total[s], 0, static_cast<size_t>(n_panels) * kPanelRows * sizeof(float));
     const int depth = padded_depth(chunk.k);
     const int n_groups = (n_panels + kPanelsPerProduct - 1) / kPanelsPerProduct;
-    decode_rows<Level>(chunk, bf16, {0, Level::kChunk}, 0, scratch.block[0]);
+    decode_rows<Level>(chunk, bf16, {0, kChunk}, 0, scratch.block[0]);
     for (int b = 0; b * kScaleBlock < depth; ++b) {
         const int begin = b * kScaleBlock;
         for (int g = 0; g < n_groups; ++g) {
-            const RowRange slice = {Level::kChunk * g / n_groups,
-                                    Level::kChunk * (g + 1) / n_groups};
+            const RowRange slice = {kChunk * g / n_groups, kChunk * (g + 1) / n_groups};
             decode_rows<Level>(chunk, bf16, slice, b + 1, scratch.block[(b + 1) & 1]);
             const int p = g * kPanelsPerProduct;
             const PanelGroup group = {
@@ -173,11 +171,11 @@ template <class Level>
 void panels_product_of(const PanelsProduct& a) noexcept {
     PanelScratch<Level>& scratch = *static_cast<PanelScratch<Level>*>(a.scratch);
     constexpr int kRows = kMaxPanels * kPanelRows;
-    for (int i = a.range.begin; i < a.range.end; i += Level::kChunk) {
-        const int n = a.range.end - i < Level::kChunk ? a.range.end - i : Level::kChunk;
+    for (int i = a.range.begin; i < a.range.end; i += kChunk) {
+        const int n = a.range.end - i < kChunk ? a.range.end - i : kChunk;
         Chunk chunk;
         chunk.k = a.w.k;
-        set_chunk(chunk, 0, a.w, i, a.range.end, Level::kChunk);
+        set_chunk(chunk, 0, a.w, i, a.range.end, kChunk);
         for (int r0 = 0; r0 < a.n_rows; r0 += kRows) {
             const int n_rows = a.n_rows - r0 < kRows ? a.n_rows - r0 : kRows;
             chunk_totals<Level>(chunk, a.w.format == WeightFormat::bf16,
@@ -199,7 +197,7 @@ template <class Level>
 void panels_gate_up_of(const PanelsGateUp& a) noexcept {
     PanelScratch<Level>& scratch = *static_cast<PanelScratch<Level>*>(a.scratch);
     constexpr int kRows = kMaxPanels * kPanelRows;
-    constexpr int kHalf = Level::kChunk / 2;
+    constexpr int kHalf = kChunk / 2;
     for (int i = a.range.begin; i < a.range.end; i += kHalf) {
         const int n = a.range.end - i < kHalf ? a.range.end - i : kHalf;
         Chunk chunk;

@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kLanes = 8;
 constexpr int kUnitWeights = 32;
-constexpr int kTileRows =
-    6;  // weight rows whose sums with a panel, two vectors each, fit the registers
+// Weight rows whose sums with a panel, two vectors each, fit the registers.
+constexpr int kTileRows = 6;
 
 template <WeightFormat F>
 struct FloatDecoder {
@@ -47,7 +47,6 @@ void widen_panel(const bf16_t* panel, int depth, WidePanel& to) noexcept {
 }
 
 struct Level {
-    static constexpr int kChunk = 24;
     static constexpr int kUnit = kUnitWeights;
     static constexpr float kDivisor = kFp8Divisor;
     using Element = float;

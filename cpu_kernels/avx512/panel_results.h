@@ -19,8 +19,8 @@ struct PanelResults {
         for (int first = 0; first < at.n; first += 16) {
             __m512i v[16];
             for (int s = 0; s < 16; ++s)
-                v[s] = first + s < kMaxChunk ? _mm512_load_si512(&total[first + s][at.column])
-                                             : _mm512_setzero_si512();
+                v[s] = first + s < kChunk ? _mm512_load_si512(&total[first + s][at.column])
+                                          : _mm512_setzero_si512();
             transpose(v);
             for (int r = 0; r < at.n_rows; ++r)
                 put_sums(a, at.r0 + r, at.i + first, first_lanes(at.n - first),

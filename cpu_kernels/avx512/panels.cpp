@@ -21,7 +21,6 @@ struct FloatDecoder {
 };
 
 struct Level : PanelResults {
-    static constexpr int kChunk = 24;
     static constexpr int kUnit = kernels::kUnit;
     static constexpr float kDivisor = kFp8Divisor;
     using Element = float;

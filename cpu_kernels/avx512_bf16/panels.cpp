@@ -63,7 +63,6 @@ void multiply_tile(const Block& block,
 }
 
 struct Level : PanelResults {
-    static constexpr int kChunk = 24;
     static constexpr int kUnit = 64;
     static constexpr float kDivisor = 1.0f;
     using Element = bf16_t;
