@@ -58,25 +58,32 @@ bool make_question(int socket, Question& question) noexcept {
     return true;
 }
 
-// The peer of a TCP connection that has sent FIN: does a process of this machine hold it?
-bool peer_is_held(int socket) noexcept {
+enum class Holder : std::uint8_t {
+    process,  // of this machine
+    none,     // it was closed
+    unknown,  // elsewhere, as a rule
+};
+
+// Who holds the other end of a TCP connection.
+Holder holder_of_peer(int socket) noexcept {
     Question question{};
-    if (!make_question(socket, question)) return false;
+    if (!make_question(socket, question)) return Holder::unknown;
     const int diag =
         ::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-    if (diag < 0) return false;
+    if (diag < 0) return Holder::unknown;
     alignas(nlmsghdr) char answer[4096];
     // The kernel answers while send() runs, so nothing waits here.
     const ssize_t sent = ::send(diag, &question, sizeof question, 0);
     const ssize_t n = sent < 0 ? -1 : ::recv(diag, answer, sizeof answer, 0);
     ::close(diag);
     constexpr std::size_t kNeeded = NLMSG_HDRLEN + sizeof(inet_diag_msg);
-    if (n < static_cast<ssize_t>(kNeeded)) return false;
+    if (n < static_cast<ssize_t>(kNeeded)) return Holder::unknown;
     nlmsghdr header{};
     inet_diag_msg message{};
     std::memcpy(&header, answer, sizeof header);
     std::memcpy(&message, answer + NLMSG_HDRLEN, sizeof message);
-    return header.nlmsg_type == SOCK_DIAG_BY_FAMILY && message.idiag_inode != 0;
+    if (header.nlmsg_type != SOCK_DIAG_BY_FAMILY) return Holder::unknown;
+    return message.idiag_inode != 0 ? Holder::process : Holder::none;
 }
 
 bool is_unix(int socket) noexcept {
@@ -88,12 +95,14 @@ bool is_unix(int socket) noexcept {
 }  // namespace
 
 PeerState peer_state(int socket) noexcept {
-    pollfd ask{socket, POLLRDHUP, 0};
+    pollfd ask{socket, POLLIN | POLLRDHUP, 0};
     if (::poll(&ask, 1, 0) <= 0) return PeerState::open;
     if ((ask.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return PeerState::gone;
-    if ((ask.revents & POLLRDHUP) == 0) return PeerState::open;
-    if (is_unix(socket) || peer_is_held(socket)) return PeerState::half_closed;
-    return PeerState::gone;
+    const bool has_ended = (ask.revents & POLLRDHUP) != 0;
+    if (is_unix(socket)) return has_ended ? PeerState::half_closed : PeerState::open;
+    const Holder holder = holder_of_peer(socket);
+    if (!has_ended) return holder == Holder::none ? PeerState::gone : PeerState::open;
+    return holder == Holder::process ? PeerState::half_closed : PeerState::gone;
 }
 
 }  // namespace baltoro::server

@@ -14,8 +14,9 @@ enum class PeerState : std::uint8_t {
 //
 // TCP says the same (FIN) when a client has closed its socket and when it has only ended its
 // sending side. Where the client is on this machine, the kernel's socket table tells the two apart:
-// a closed socket has no owner any more. A client elsewhere that has sent FIN counts as gone, as in
-// most servers: nearly all such clients are. A unix socket says it by itself.
+// a closed socket has no owner any more. It also tells of a client that closed with more unsent
+// than the receive buffer takes, whose FIN never comes. A client elsewhere that has sent FIN counts
+// as gone, as in most servers: nearly all such clients are. A unix socket says it by itself.
 PeerState peer_state(int socket) noexcept;
 
 }  // namespace baltoro::server
