@@ -9,5 +9,11 @@ inline void keep_in_register(Vec& v) {
     asm("" : "+v"(v));
 }
 
+// Or it computes what is derived from an address beforehand and keeps that.
+template <class T>
+inline void keep_in_register(const T*& address) {
+    asm("" : "+r"(address));
+}
+
 }  // namespace
 }  // namespace baltoro::kernels

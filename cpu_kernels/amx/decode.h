@@ -2,6 +2,7 @@
 
 #include "cpu_kernels/avx512/vector_math.h"
 #include "cpu_kernels/code_bytes.h"
+#include "cpu_kernels/registers.h"
 
 namespace baltoro::kernels {
 namespace {
@@ -26,7 +27,7 @@ constexpr int64_t bit_moves(const int (&from)[8]) {
 // the bits e3 ~e3 ~e3 ~e3 ~e3 e2 e1 e0, so both bytes are moves of bits, one instruction each. That
 // fails for codes without an exponent and for NaN; 64 codes without either, nearly all there are,
 // skip their part.
-struct Decoder {
+class Decoder {
     __m512i to_low = _mm512_set1_epi64(bit_moves({-1, -1, -1, -1, 0, 1, 2, 3}));
     __m512i to_high = _mm512_set1_epi64(bit_moves({4, 5, 6, 6, 6, 6, 6, 7}));
     // Unpacking interleaves within 128-bit lanes; this order of quadwords makes its result linear.
@@ -34,15 +35,43 @@ struct Decoder {
     __m512i first_normal = _mm512_set1_epi8(2 * 8);
     __m512i n_normals = _mm512_set1_epi8(static_cast<char>(2 * (127 - 8)));
 
+  public:
     Bf16x64 operator()(__m512i codes) const {
-        codes = _mm512_permutexvar_epi64(order, codes);
-        __m512i low = _mm512_gf2p8affine_epi64_epi8(codes, to_low, 0);
-        __m512i high = _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c);
-        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
-        const __mmask64 special = _mm512_cmpge_epu8_mask(magnitude, n_normals);
+        __mmask64 special = 0;
+        Halves half = halves(codes, special);
         if (__builtin_expect(!_kortestz_mask64_u8(special, special), 0))
-            decode_special(codes, low, high);
-        return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+            decode_special(_mm512_permutexvar_epi64(order, codes), half.low, half.high);
+        return half.unpacked();
+    }
+
+    // Wrong where a code has no exponent or is NaN: those are added to `special`, in another order.
+    [[gnu::always_inline]] Bf16x64 normal(__m512i codes, __mmask64& special) const {
+        return halves(codes, special).unpacked();
+    }
+
+    void keep_in_registers() {
+        keep_in_register(to_low);
+        keep_in_register(to_high);
+        keep_in_register(order);
+        keep_in_register(first_normal);
+        keep_in_register(n_normals);
+    }
+
+  private:
+    struct Halves {
+        __m512i low;
+        __m512i high;
+        Bf16x64 unpacked() const {
+            return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+        }
+    };
+
+    [[gnu::always_inline]] Halves halves(__m512i codes, __mmask64& special) const {
+        codes = _mm512_permutexvar_epi64(order, codes);
+        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
+        special |= _mm512_cmpge_epu8_mask(magnitude, n_normals);
+        return {_mm512_gf2p8affine_epi64_epi8(codes, to_low, 0),
+                _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c)};
     }
 
     static void decode_special(__m512i codes, __m512i& low, __m512i& high) {

@@ -50,6 +50,12 @@ class Tiles {
         __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(T), "r"(from), "r"(stride_bytes)
                          : "memory");
     }
+    // For what is read once, from the second cache level: it leaves the first level alone.
+    template <int T>
+    void load_once(const void* from, ptrdiff_t stride_bytes) noexcept {
+        __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" ::"i"(T), "r"(from), "r"(stride_bytes)
+                         : "memory");
+    }
     // C += A . B over 16 pairs of bf16.
     template <int C, int A, int B>
     void multiply() noexcept {

@@ -25,6 +25,10 @@ class Tiles {
             memcpy(tile_[T][row], static_cast<const uint8_t*>(from) + row * stride_bytes,
                    row_bytes<T>());
     }
+    template <int T>
+    void load_once(const void* from, ptrdiff_t stride_bytes) noexcept {
+        load<T>(from, stride_bytes);
+    }
     // For every pair in order: the even and the odd products are summed apart, then added; each
     // step rounds to nearest even, subnormals count as zero.
     template <int C, int A, int B>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cpu_kernels/amx/chunks.h"
+#include "cpu_kernels/amx/chunk_loop.h"
 #include "cpu_kernels/avx512/kernels.h"
 #include "cpu_kernels/avx512/put_sums.h"
 #include "cpu_kernels/avx512/transpose.h"
@@ -12,12 +12,12 @@ namespace {
 
 struct RowScratch {
     Workspace space;
-    PanelTotals total[2];  // one is used; the packed panel follows
+    PairSums total[1];  // the packed panel follows
 };
 
 struct PanelScratch {
     Workspace space;
-    PanelTotals total[kSlicedChunks * kMaxPanels];
+    PairSums total[kSlicedChunks * kMaxPanels / 2];
 };
 
 static_assert(sizeof(RowScratch) % kPage == 0);
@@ -33,7 +33,7 @@ template <class Finish>
 void run_chunks(const ChunkedProduct& a,
                 bool one_column,
                 Workspace& space,
-                PanelTotals* total,
+                PairSums* total,
                 const Finish& finish) noexcept {
     const bool bf16 = a.top.format == WeightFormat::bf16;
     if (bf16 && one_column)
@@ -94,59 +94,45 @@ void run_panels(ChunkedProduct a,
     run_chunks(a, false, scratch.space, scratch.total, finish);
 }
 
-inline ChunkedProduct chunks_of(const Weight& w, RowRange range) {
-    ChunkedProduct a = {};
-    a.top = a.bottom = w;
-    a.bottom_offset = kTileRows;
-    a.chunk_rows = kChunkRows;
-    a.range = range;
-    return a;
-}
-
-inline ChunkedProduct chunks_of(const Weight& gate, const Weight& up, RowRange range) {
-    ChunkedProduct a = {};
-    a.top = gate;
-    a.bottom = up;
-    a.chunk_rows = kTileRows;
-    a.range = range;
-    return a;
-}
-
-inline void load_transposed(const float (&tile)[kTileRows][kPanelRows], __m512i (&v)[16]) {
+inline void load_transposed(const TileSums& tile, __m512i (&v)[16]) {
     for (int s = 0; s < kTileRows; ++s)
         v[s] = _mm512_load_si512(tile[s]);
     transpose(v);
 }
 
+// Of the 16 weight rows from i on, those of the range.
+inline __mmask16 lanes_in(RowRange range, int i) {
+    return first_lanes(range.end - i) & static_cast<__mmask16>(~first_lanes(range.begin - i));
+}
+
 // The totals of one panel whose first row is r0.
 template <class Product>
-void put_panel(const Product& a, int chunk, int r0, int n_rows, const PanelTotals& total) {
+void put_panel(
+    const Product& a, int chunk, int r0, int n_rows, const TileSums& top, const TileSums& bottom) {
     for (int tile = 0; tile < 2; ++tile) {
         const int i = chunk + tile * kTileRows;
-        const __mmask16 lanes = first_lanes(a.range.end - i);
-        if (lanes == 0) return;
+        const __mmask16 lanes = lanes_in(a.range, i);
+        if (lanes == 0) continue;
         __m512i v[16];
-        load_transposed(total[tile], v);
+        load_transposed(tile == 0 ? top : bottom, v);
         for (int r = 0; r < n_rows; ++r)
             put_sums(a, r0 + r, i, lanes, _mm512_castsi512_ps(v[r]));
     }
 }
 
-inline __m512i activated(const PanelTotals& total, int s) {
-    return bf16_bits_ps(
-        _mm512_mul_ps(silu_ps(_mm512_load_ps(total[0][s])), _mm512_load_ps(total[1][s])));
+inline __m512i activated(const TileSums& gate, const TileSums& up, int s) {
+    return bf16_bits_ps(_mm512_mul_ps(silu_ps(_mm512_load_ps(gate[s])), _mm512_load_ps(up[s])));
 }
 
 void tile_rows_product(const RowsProduct& a) noexcept {
     if (a.n_rows == 0) return;
     const bool one_column = is_one_column(a.n_rows, a.w.k);
     run_rows(chunks_of(a.w, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
-             [&](int chunk, int, int, const PanelTotals* total) {
-                 if (!one_column) return put_panel(a, chunk, 0, a.n_rows, *total);
-                 for (int tile = 0; tile < 2; ++tile)
-                     put_sums(a, 0, chunk + tile * kTileRows,
-                              first_lanes(a.range.end - chunk - tile * kTileRows),
-                              _mm512_load_ps((*total)[tile][0]));
+             [&](int chunk, int, const TileSums& top, const TileSums& bottom) {
+                 if (!one_column) return put_panel(a, chunk, 0, a.n_rows, top, bottom);
+                 const int i = chunk + kTileRows;
+                 put_sums(a, 0, chunk, lanes_in(a.range, chunk), _mm512_load_ps(top[0]));
+                 put_sums(a, 0, i, lanes_in(a.range, i), _mm512_load_ps(bottom[0]));
              });
 }
 
@@ -154,18 +140,19 @@ void tile_rows_gate_up(const RowsGateUp& a) noexcept {
     if (a.n_rows == 0) return;
     const bool one_column = is_one_column(a.n_rows, a.gate.k);
     run_rows(chunks_of(a.gate, a.up, a.range), a.x, a.x_stride, a.n_rows, a.scratch,
-             [&](int chunk, int, int, const PanelTotals* total) {
-                 const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
+             [&](int chunk, int, const TileSums& gate, const TileSums& up) {
                  bf16_t* dst = a.dst + chunk;
                  if (one_column) {
-                     _mm256_mask_storeu_epi16(dst, first_lanes(n),
-                                              _mm512_cvtepi32_epi16(activated(*total, 0)));
+                     _mm256_mask_storeu_epi16(dst, lanes_in(a.range, chunk),
+                                              _mm512_cvtepi32_epi16(activated(gate, up, 0)));
                      return;
                  }
-                 for (int s = 0; s < n; ++s) {
+                 const int begin = chunk < a.range.begin ? a.range.begin - chunk : 0;
+                 const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
+                 for (int s = begin; s < n; ++s) {
                      bf16_t value[kPanelRows];
                      _mm256_storeu_si256(reinterpret_cast<__m256i*>(value),
-                                         _mm512_cvtepi32_epi16(activated(*total, s)));
+                                         _mm512_cvtepi32_epi16(activated(gate, up, s)));
                      for (int r = 0; r < a.n_rows; ++r)
                          dst[r * a.dst_stride + s] = value[r];
                  }
@@ -184,13 +171,11 @@ void for_panels(int n_rows, const Work& work) {
 void tile_panels_product(const PanelsProduct& a) noexcept {
     for_panels(a.n_rows, [&](int r0, int n_panels) {
         run_panels(chunks_of(a.w, a.range), a.panels + r0 / kPanelRows * panel_elements(a.w.k),
-                   n_panels, a.scratch, [&](int chunk, int first, int n, const PanelTotals* total) {
-                       for (int p = 0; p < n; ++p) {
-                           const int row = r0 + (first + p) * kPanelRows;
-                           const int n_rows =
-                               a.n_rows - row < kPanelRows ? a.n_rows - row : kPanelRows;
-                           put_panel(a, chunk, row, n_rows, total[p]);
-                       }
+                   n_panels, a.scratch,
+                   [&](int chunk, int p, const TileSums& top, const TileSums& bottom) {
+                       const int row = r0 + p * kPanelRows;
+                       const int n = a.n_rows - row < kPanelRows ? a.n_rows - row : kPanelRows;
+                       put_panel(a, chunk, row, n, top, bottom);
                    });
     });
 }
@@ -200,22 +185,20 @@ void tile_panels_gate_up(const PanelsGateUp& a) noexcept {
     for_panels(a.n_rows, [&](int r0, int n_panels) {
         run_panels(
             chunks_of(a.gate, a.up, a.range), a.panels + r0 / kPanelRows * panel_elements(a.gate.k),
-            n_panels, a.scratch, [&](int chunk, int first, int n_group, const PanelTotals* total) {
+            n_panels, a.scratch, [&](int chunk, int p, const TileSums& gate, const TileSums& up) {
+                const int panel = r0 / kPanelRows + p;
+                const __mmask16 rows = first_lanes(a.n_rows - panel * kPanelRows);
+                bf16_t* dst =
+                    a.dst_panels + panel * distance + static_cast<ptrdiff_t>(chunk) * kPanelRows;
+                const int begin = chunk < a.range.begin ? a.range.begin - chunk : 0;
                 const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
-                for (int p = 0; p < n_group; ++p) {
-                    const int panel = r0 / kPanelRows + first + p;
-                    const __mmask16 rows = first_lanes(a.n_rows - panel * kPanelRows);
-                    bf16_t* dst = a.dst_panels + panel * distance +
-                                  static_cast<ptrdiff_t>(chunk) * kPanelRows;
-                    // Pairs of weight rows; the second of the last one may not exist.
-                    for (int s = 0; s < n; s += 2) {
-                        __m512i pair = activated(total[p], s);
-                        if (s + 1 < n)
-                            pair = _mm512_or_si512(
-                                pair, _mm512_slli_epi32(activated(total[p], s + 1), 16));
-                        _mm512_storeu_si512(dst + s * kPanelRows,
-                                            _mm512_maskz_mov_epi32(rows, pair));
-                    }
+                // Pairs of weight rows; the second of the last one may not exist.
+                for (int s = begin; s < n; s += 2) {
+                    __m512i pair = activated(gate, up, s);
+                    if (s + 1 < n)
+                        pair = _mm512_or_si512(pair,
+                                               _mm512_slli_epi32(activated(gate, up, s + 1), 16));
+                    _mm512_storeu_si512(dst + s * kPanelRows, _mm512_maskz_mov_epi32(rows, pair));
                 }
             });
     });
