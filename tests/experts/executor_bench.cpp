@@ -160,6 +160,11 @@ int main(int argc, char** argv) {
         return 1;
     }
     const kernels::IsaLevel level = named ? *named : kernels::best_isa();
+    if (level > kernels::highest_isa()) {
+        fmt::print(stderr, "this machine runs levels up to {}, not {}\n",
+                   kernels::isa_name(kernels::highest_isa()), isa);
+        return 2;
+    }
     const numa::Topology topology = numa::discover_topology();
     const int n_threads = argument(argc, argv, 2, numa::default_thread_count(topology));
     const int n_experts = std::max(kExpertsPerRow, argument(argc, argv, 3, 64));
