@@ -15,13 +15,6 @@
 namespace baltoro::kernels {
 namespace {
 
-// The sums that the C tiles hold: tile q belongs to quarter q of `total`.
-struct HeldSums {
-    PairSums* total;
-    float scale[2];     // of each tile of weight rows
-    unsigned quarters;  // which exist, as bits
-};
-
 template <WeightFormat F, int kColumns>
 class ChunkLoop {
   public:
@@ -39,8 +32,8 @@ class ChunkLoop {
         decode_all();
         for (bool more = true; more;) {
             current_ = next_;
-            scale_[0] = source_[0].scale;
-            scale_[1] = source_[1].scale;
+            for (int tile = 0; tile < 2; ++tile)
+                if (rows_[tile].scale) scale_[tile] = rows_[tile].scale[at.k / kScaleBlock];
             Place next = at;
             more = advance(a_, next);
             if (more) set_next(next);
@@ -64,27 +57,36 @@ class ChunkLoop {
 
     // Takes the block at `at` as the one to decode.
     void set_next(const Place& at) noexcept {
-        for (int tile = 0; tile < 2; ++tile)
-            source_[tile] = tile_source<F>(a_, at, tile);
-        depth_ = a_.top.k - at.k;
+        if (at.chunk != next_chunk_)
+            for (int tile = 0; tile < 2; ++tile)
+                rows_[tile] = tile_rows<F>(a_, at.chunk, tile);
+        next_chunk_ = at.chunk;
+        next_k_ = at.k;
+        ahead_ = ahead_of(a_, at);
         next_ = 1 - current_;
     }
 
+    // The first row of a tile of the next block.
+    const uint8_t* block(int tile) const noexcept {
+        return rows_[tile].first + static_cast<ptrdiff_t>(next_k_) * kBytes;
+    }
+
     bool is_whole() const noexcept {
-        return depth_ >= kScaleBlock && source_[0].n_rows == kTileRows &&
-               source_[1].n_rows == kTileRows;
+        return a_.top.k - next_k_ >= kScaleBlock && rows_[0].n_rows == kTileRows &&
+               rows_[1].n_rows == kTileRows;
     }
 
     // The whole next block. Rows that do not exist keep what was there: their sums are never looked
     // at.
     void decode_all() noexcept {
         const Decoder decode;
+        const ptrdiff_t depth = a_.top.k - next_k_;
         for (int tile = 0; tile < 2; ++tile)
-            for (int row = 0; row < source_[tile].n_rows; ++row) {
-                const uint8_t* from = source_[tile].row + row * source_[tile].stride;
+            for (int row = 0; row < rows_[tile].n_rows; ++row) {
+                const uint8_t* from = block(tile) + row * rows_[tile].stride;
                 auto& to = space_.weight[next_][tile];
                 for (int half = 0; half < 2; ++half) {
-                    const Bf16x64 w = load_weights<F>(decode, from, 64 * half, depth_ - 64 * half);
+                    const Bf16x64 w = load_weights<F>(decode, from, 64 * half, depth - 64 * half);
                     _mm512_store_si512(to[2 * half][row], w.first);
                     _mm512_store_si512(to[2 * half + 1][row], w.second);
                 }
@@ -293,13 +295,12 @@ class ChunkLoop {
             keep_in_register(b.scale);
         }
         if constexpr (kDecode) {
-            const TileSource& source = source_[decoded];
-            b.from = source.row + kQuarter * kPanelDepth * kBytes;
-            b.ahead = source.ahead;
-            b.ahead += F == WeightFormat::bf16
-                           ? kQuarter * 64
-                           : kQuarter % 2 * 8 * source.stride + kQuarter / 2 * 64;
-            b.stride = source.stride;
+            const TileRows& rows = rows_[decoded];
+            b.stride = rows.stride;
+            b.from = block(decoded) + kQuarter * kPanelDepth * kBytes;
+            b.ahead = rows.first + ahead_.k * kBytes + ahead_.rows * b.stride;
+            b.ahead += F == WeightFormat::bf16 ? kQuarter * 64
+                                               : kQuarter % 2 * 8 * b.stride + kQuarter / 2 * 64;
             b.to = space_.weight[next_][decoded][kQuarter];
         }
         step<kTile, kPanels, kAdd, kDecode, kStep>(decode, w, x, b);
@@ -339,13 +340,15 @@ class ChunkLoop {
     // Codes that are no normal numbers are rare, so the visit decodes as if there were none.
     [[gnu::noinline, gnu::cold]] void mend(int tile, const bool (&special)[kSteps]) noexcept {
         const Decoder decode;
-        const TileSource& source = source_[tile];
+        const ptrdiff_t stride = rows_[tile].stride;
         for (int quarter = 0; quarter < kSteps; ++quarter) {
             if (!special[quarter]) continue;
             auto& to = space_.weight[next_][tile][quarter];
-            const uint8_t* from = source.row + quarter * kPanelDepth;
-            for (int row = 0; row < kTileRows; row += 2, from += 2 * source.stride) {
-                const Bf16x64 w = decode(load_two(from, source.stride));
+            const uint8_t* from = block(tile) + quarter * kPanelDepth;
+            for (int row = 0; row < kTileRows; row += 2, from += 2 * stride) {
+                const __m512i codes = load_two(from, stride);
+                if (!decode.any_special(codes)) continue;
+                const Bf16x64 w = decode(codes);
                 _mm512_store_si512(to[row], w.first);
                 _mm512_store_si512(to[row + 1], w.second);
             }
@@ -379,9 +382,11 @@ class ChunkLoop {
     Workspace& space_;
     PairSums* total_;
     Tiles tiles_;
-    TileSource source_[2] = {};  // of the next block
-    ptrdiff_t depth_ = 0;        // its columns that exist
-    float scale_[2] = {};        // of the current block's tiles
+    TileRows rows_[2] = {};  // of the next block
+    int next_chunk_ = -1;    // its place
+    int next_k_ = 0;
+    Ahead ahead_ = {};
+    float scale_[2] = {1.0f, 1.0f};  // of the current block's tiles
     HeldSums held_ = {};
     HeldSums late_ = {};  // those before, of which quarter 3 is still to be added
     int current_ = 0;     // weight buffer of this block

@@ -44,6 +44,13 @@ struct alignas(64) Workspace {
 };
 static_assert(sizeof(Workspace) % kPage == 0);
 
+// The sums that the C tiles hold: tile q belongs to quarter q of `total`.
+struct HeldSums {
+    PairSums* total;
+    float scale[2];     // of each tile of weight rows
+    unsigned quarters;  // which exist, as bits
+};
+
 // One matrix with chunks of 32 rows, or two with 16 rows of each in a chunk.
 struct ChunkedProduct {
     Weight top;     // rows of the first tile
@@ -118,38 +125,40 @@ inline bool advance(const ChunkedProduct& a, Place& at) {
     return batch_end < a.range.end;
 }
 
-// A tile of one scale block of the weights, where it lies.
-struct TileSource {
-    const uint8_t* row;    // its first
-    const uint8_t* ahead;  // what to announce while that row is decoded
-    ptrdiff_t stride;      // bytes
-    int n_rows;            // that exist
-    float scale;
+// 16 weight rows, where they lie.
+struct TileRows {
+    const uint8_t* first;
+    ptrdiff_t stride;    // bytes
+    int n_rows;          // that exist
+    const float* scale;  // of every scale block; null without scales
 };
 
 template <WeightFormat F>
-TileSource tile_source(const ChunkedProduct& a, const Place& at, int tile) noexcept {
-    constexpr int kBytes = F == WeightFormat::bf16 ? 2 : 1;
+TileRows tile_rows(const ChunkedProduct& a, int chunk, int tile) noexcept {
     const Weight& w = tile == 0 ? a.top : a.bottom;
-    const int first = at.chunk + (tile == 0 ? 0 : a.bottom_offset);
+    const int first = chunk + (tile == 0 ? 0 : a.bottom_offset);
     const int n = a.range.end - first;
     const int begin = n > 0 ? first : first_chunk(a);
-    // The same rows further on; at their end, or the slice's, those of the next chunk.
+    TileRows rows = {};
+    rows.first = weight_row(w, begin);
+    rows.stride = w.stride * (F == WeightFormat::bf16 ? 2 : 1);
+    rows.n_rows = n < 0 ? 0 : n < kTileRows ? n : kTileRows;
+    if (F != WeightFormat::bf16) rows.scale = scale_row(w, begin);
+    return rows;
+}
+
+// What to announce while a block is decoded: the same rows further on; at their end, or the
+// slice's, those of the next chunk.
+struct Ahead {
+    ptrdiff_t k;
+    int rows;
+};
+
+inline Ahead ahead_of(const ChunkedProduct& a, const Place& at) noexcept {
+    const ptrdiff_t k = at.k + kPrefetchAhead * kScaleBlock;
     const ptrdiff_t end = slice_end(a, at);
-    ptrdiff_t ahead = at.k + kPrefetchAhead * kScaleBlock;
-    ptrdiff_t ahead_rows = 0;
-    if (ahead >= end) {
-        ahead -= end - at.slice;
-        ahead_rows = at.chunk + 2 * a.chunk_rows <= a.range.end ? a.chunk_rows : 0;
-    }
-    const uint8_t* row = weight_row(w, begin);
-    TileSource source = {};
-    source.stride = w.stride * kBytes;
-    source.row = row + static_cast<ptrdiff_t>(at.k) * kBytes;
-    source.ahead = row + ahead_rows * source.stride + ahead * kBytes;
-    source.n_rows = n < 0 ? 0 : n < kTileRows ? n : kTileRows;
-    source.scale = F == WeightFormat::bf16 ? 1.0f : scale_row(w, begin)[at.k / kScaleBlock];
-    return source;
+    if (k < end) return {k, 0};
+    return {k - (end - at.slice), at.chunk + 2 * a.chunk_rows <= a.range.end ? a.chunk_rows : 0};
 }
 
 }  // namespace

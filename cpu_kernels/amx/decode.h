@@ -49,6 +49,12 @@ class Decoder {
         return halves(codes, special).unpacked();
     }
 
+    // Whether a code has no exponent or is NaN.
+    bool any_special(__m512i codes) const {
+        const __mmask64 special = special_of(codes);
+        return !_kortestz_mask64_u8(special, special);
+    }
+
     void keep_in_registers() {
         keep_in_register(to_low);
         keep_in_register(to_high);
@@ -66,10 +72,14 @@ class Decoder {
         }
     };
 
+    __mmask64 special_of(__m512i codes) const {
+        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
+        return _mm512_cmpge_epu8_mask(magnitude, n_normals);
+    }
+
     [[gnu::always_inline]] Halves halves(__m512i codes, __mmask64& special) const {
         codes = _mm512_permutexvar_epi64(order, codes);
-        const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
-        special |= _mm512_cmpge_epu8_mask(magnitude, n_normals);
+        special |= special_of(codes);
         return {_mm512_gf2p8affine_epi64_epi8(codes, to_low, 0),
                 _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c)};
     }
