@@ -36,17 +36,36 @@ class Decoder {
     __m512i n_normals = _mm512_set1_epi8(static_cast<char>(2 * (127 - 8)));
 
   public:
+    // The bytes of 64 bf16. Unpacking them leaves those of 128-bit lanes together.
+    struct Halves {
+        __m512i low;
+        __m512i high;
+        Bf16x64 unpacked() const {
+            return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+        }
+    };
+
     Bf16x64 operator()(__m512i codes) const {
-        __mmask64 special = 0;
-        Halves half = halves(codes, special);
-        if (__builtin_expect(!_kortestz_mask64_u8(special, special), 0))
-            decode_special(_mm512_permutexvar_epi64(order, codes), half.low, half.high);
-        return half.unpacked();
+        return exact_halves(_mm512_permutexvar_epi64(order, codes)).unpacked();
     }
 
     // Wrong where a code has no exponent or is NaN: those are added to `special`, in another order.
     [[gnu::always_inline]] Bf16x64 normal(__m512i codes, __mmask64& special) const {
-        return halves(codes, special).unpacked();
+        return normal_halves(_mm512_permutexvar_epi64(order, codes), special).unpacked();
+    }
+
+    Halves exact_halves(__m512i codes) const {
+        __mmask64 special = 0;
+        Halves halves = normal_halves(codes, special);
+        if (__builtin_expect(!_kortestz_mask64_u8(special, special), 0))
+            decode_special(codes, halves.low, halves.high);
+        return halves;
+    }
+
+    [[gnu::always_inline]] Halves normal_halves(__m512i codes, __mmask64& special) const {
+        special |= special_of(codes);
+        return {_mm512_gf2p8affine_epi64_epi8(codes, to_low, 0),
+                _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c)};
     }
 
     // Whether a code has no exponent or is NaN.
@@ -64,24 +83,9 @@ class Decoder {
     }
 
   private:
-    struct Halves {
-        __m512i low;
-        __m512i high;
-        Bf16x64 unpacked() const {
-            return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
-        }
-    };
-
     __mmask64 special_of(__m512i codes) const {
         const __m512i magnitude = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
         return _mm512_cmpge_epu8_mask(magnitude, n_normals);
-    }
-
-    [[gnu::always_inline]] Halves halves(__m512i codes, __mmask64& special) const {
-        codes = _mm512_permutexvar_epi64(order, codes);
-        special |= special_of(codes);
-        return {_mm512_gf2p8affine_epi64_epi8(codes, to_low, 0),
-                _mm512_gf2p8affine_epi64_epi8(codes, to_high, 0x3c)};
     }
 
     static void decode_special(__m512i codes, __m512i& low, __m512i& high) {

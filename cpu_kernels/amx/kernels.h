@@ -11,6 +11,7 @@ size_t row_scratch_bytes(int k) noexcept;
 void panels_product(const PanelsProduct& a) noexcept;
 void panels_gate_up(const PanelsGateUp& a) noexcept;
 size_t panel_scratch_bytes(int k, int n_rows) noexcept;
+void transposed_product(const TransposedProduct& a) noexcept;
 
 }  // namespace baltoro::kernels::amx
 
@@ -23,5 +24,6 @@ size_t row_scratch_bytes(int k) noexcept;
 void panels_product(const PanelsProduct& a) noexcept;
 void panels_gate_up(const PanelsGateUp& a) noexcept;
 size_t panel_scratch_bytes(int k, int n_rows) noexcept;
+void transposed_product(const TransposedProduct& a) noexcept;
 
 }  // namespace baltoro::kernels::amx_emulated

@@ -2,6 +2,7 @@
 #include "cpu_kernels/amx/tile_emulated.h"
 // Needs the Tiles of the header above.
 #include "cpu_kernels/amx/tile_products.h"
+#include "cpu_kernels/amx/transposed.h"
 
 namespace baltoro::kernels::amx_emulated {
 
@@ -27,6 +28,10 @@ void panels_gate_up(const PanelsGateUp& a) noexcept {
 
 size_t panel_scratch_bytes(int, int) noexcept {
     return kPanelScratchBytes;
+}
+
+void transposed_product(const TransposedProduct& a) noexcept {
+    tile_transposed_product(a);
 }
 
 }  // namespace baltoro::kernels::amx_emulated

@@ -12,13 +12,14 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kTileRowBytes = 64;
 
-// Hardware tiles of the calling thread, for the life of the object: 16 rows each, of 64 bytes in
-// the A tiles 4 and 5 and of 4 * `columns` bytes in the C tiles 0 to 3 and the B tiles 6 and 7.
-// Configured per call: about a hundred cycles next to many thousands of a chunk, and the thread
-// never carries 8 KB of tile state through a context switch while it does something else.
+// Hardware tiles of the calling thread, for the life of the object: rows of 64 bytes in the A tiles
+// 4 and 5 and of 4 * `columns` bytes in the C tiles 0 to 3 and the B tiles 6 and 7; 16 rows in tile
+// 7, `n_rows` in the others (with less than 16, tile 6 is an A tile too). Configured per call:
+// about a hundred cycles next to many thousands of a chunk, and the thread never carries 8 KB of
+// tile state through a context switch while it does something else.
 class Tiles {
   public:
-    explicit Tiles(int columns) noexcept {
+    explicit Tiles(int columns, int n_rows = kTileRows) noexcept {
         struct alignas(64) Config {
             uint8_t palette = 1;
             uint8_t start_row = 0;
@@ -29,7 +30,7 @@ class Tiles {
         for (int t = 0; t < 8; ++t) {
             config.row_bytes[t] =
                 t == 4 || t == 5 ? kTileRowBytes : static_cast<uint16_t>(4 * columns);
-            config.rows[t] = kTileRows;
+            config.rows[t] = t < 7 ? static_cast<uint8_t>(n_rows) : kTileRows;
         }
         // g++ 12 declares only 8 bytes of the operand as read and would drop the other stores.
         __asm__ volatile("" ::"r"(&config) : "memory");

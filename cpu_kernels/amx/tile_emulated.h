@@ -13,7 +13,8 @@ constexpr int kTileRowBytes = 64;
 
 class Tiles {
   public:
-    explicit Tiles(int columns) noexcept : columns_(columns) {}
+    explicit Tiles(int columns, int n_rows = kTileRows) noexcept
+        : columns_(columns), n_rows_(n_rows) {}
 
     template <int T>
     void zero() noexcept {
@@ -21,7 +22,7 @@ class Tiles {
     }
     template <int T>
     void load(const void* from, ptrdiff_t stride_bytes) noexcept {
-        for (int row = 0; row < kTileRows; ++row)
+        for (int row = 0; row < rows<T>(); ++row)
             memcpy(tile_[T][row], static_cast<const uint8_t*>(from) + row * stride_bytes,
                    row_bytes<T>());
     }
@@ -33,7 +34,7 @@ class Tiles {
     // step rounds to nearest even, subnormals count as zero.
     template <int C, int A, int B>
     void multiply() noexcept {
-        for (int m = 0; m < kTileRows; ++m)
+        for (int m = 0; m < n_rows_; ++m)
             for (int n = 0; n < columns_; ++n) {
                 float even = 0.0f;
                 float odd = 0.0f;
@@ -49,11 +50,15 @@ class Tiles {
     }
     template <int T>
     void store(void* to, ptrdiff_t stride_bytes) noexcept {
-        for (int row = 0; row < kTileRows; ++row)
+        for (int row = 0; row < rows<T>(); ++row)
             memcpy(static_cast<uint8_t*>(to) + row * stride_bytes, tile_[T][row], row_bytes<T>());
     }
 
   private:
+    template <int T>
+    int rows() const noexcept {
+        return T < 7 ? n_rows_ : kTileRows;
+    }
     template <int T>
     size_t row_bytes() const noexcept {
         return T == 4 || T == 5 ? kTileRowBytes : 4 * static_cast<size_t>(columns_);
@@ -73,6 +78,7 @@ class Tiles {
     }
 
     int columns_;
+    int n_rows_;
     uint8_t tile_[8][kTileRows][kTileRowBytes];
 };
 

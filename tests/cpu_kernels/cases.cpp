@@ -60,6 +60,7 @@ std::vector<CheckedLevel> checked_levels() {
         emulated.panels_product = amx_emulated::panels_product;
         emulated.panels_gate_up = amx_emulated::panels_gate_up;
         emulated.panel_scratch_bytes = amx_emulated::panel_scratch_bytes;
+        emulated.transposed_product = amx_emulated::transposed_product;
         levels.push_back({"amx emulated", emulated});
     }
     return levels;

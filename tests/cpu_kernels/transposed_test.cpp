@@ -50,11 +50,9 @@ void check_transposed(
 }
 
 TEST_CASE("transposed_product sums over its range of weight rows") {
-    constexpr TransposedShape kShapes[] = {{1, 1, {0, 1}},
-                                           {9, 70, {2, 9}},
-                                           {130, 192, {100, 130}},
-                                           {64, 300, {0, 64}},
-                                           {5, 31, {3, 3}}};
+    constexpr TransposedShape kShapes[] = {{1, 1, {0, 1}},         {9, 70, {2, 9}},
+                                           {130, 192, {100, 130}}, {260, 200, {100, 260}},
+                                           {64, 300, {0, 64}},     {5, 31, {3, 3}}};
     for (const CheckedLevel& level : checked_levels())
         for (const WeightFormat format : {WeightFormat::fp8_block, WeightFormat::bf16})
             for (const Fill fill : {Fill::normal, Fill::all_codes, Fill::extremes})
@@ -72,14 +70,15 @@ TEST_CASE("transposed_product sums over its range of weight rows") {
 }
 
 TEST_CASE("a row of the transposed product has the same bits beside any other rows") {
+    constexpr int kN = 170;
     for (const CheckedLevel& level : checked_levels()) {
         CAPTURE(level.name);
-        const WeightCase w(WeightFormat::fp8_block, 40, 205, Fill::normal, 33);
-        const std::vector<float> x = random_floats(size_t{16} * 40, 34);
+        const WeightCase w(WeightFormat::fp8_block, kN, 205, Fill::normal, 33);
+        const std::vector<float> x = random_floats(size_t{16} * kN, 34);
         const auto product = [&](int n_rows) {
             std::vector<float> dst(static_cast<size_t>(n_rows) * 205);
             level.table.transposed_product(
-                {w.view(), {0, 40}, x.data(), 40, n_rows, dst.data(), 205, false});
+                {w.view(), {0, kN}, x.data(), kN, n_rows, dst.data(), 205, false});
             return dst;
         };
         const std::vector<float> all = product(16);
