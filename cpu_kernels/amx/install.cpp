@@ -11,7 +11,7 @@ void install(Table& table) noexcept {
     table.panels_gate_up = panels_gate_up;
     table.panel_scratch_bytes = panel_scratch_bytes;
     table.transposed_product = transposed_product;
-    // gate+up of 8 rows: 1356 us by rows, 1404 by panels; 16 rows: 1432 and 1332 (see README.md).
+    // gate+up of 8 rows: 1703 us by rows, 1640 by panels; 16 rows: 1699 and 1617 (see README.md).
     // By rows every worker packs for itself, so more than two workers make panels pay earlier.
     table.panel_min_rows = 8;
 }
