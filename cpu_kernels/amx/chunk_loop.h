@@ -39,7 +39,7 @@ class ChunkLoop {
             if (more) set_next(next);
             PairSums* const total = total_ + (at.chunk - at.batch) / a_.chunk_rows * n_pairs(a_);
             if (at.k == 0) memset(total, 0, static_cast<size_t>(n_pairs(a_)) * sizeof *total);
-            multiply(at, total);
+            multiply(at, more, total);
             if (at.k + kScaleBlock >= a_.top.k) {
                 add_all();
                 for (int p = 0; p < a_.n_panels; ++p)
@@ -93,55 +93,51 @@ class ChunkLoop {
             }
     }
 
-    // 32 codes of a row and of the row after it.
-    static __m512i load_two(const uint8_t* row, ptrdiff_t stride) noexcept {
-        const auto* first = reinterpret_cast<const __m256i*>(row);
-        const auto* second = reinterpret_cast<const __m256i*>(row + stride);
-        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(first)),
-                                  _mm256_loadu_si256(second), 1);
-    }
-
-    void multiply(const Place& at, PairSums* total) noexcept {
+    void multiply(const Place& at, bool more, PairSums* total) noexcept {
         const int padded = padded_depth(a_.top.k) - at.k;
         const int n_steps = padded < kScaleBlock ? padded / kPanelDepth : kSteps;
         const bf16_t* x = a_.x + static_cast<ptrdiff_t>(at.k) * kColumns;
-        if (n_steps == kSteps && is_whole()) {
-            multiply_block<true>(x, kSteps, total);
-        } else {
-            decode_all();
-            multiply_block<false>(x, n_steps, total);
+        if (more && n_steps == kSteps && is_whole()) {
+            multiply_and_decode(x, total);
+            return;
         }
+        if (more) decode_all();
+        for (int p = 0; p < a_.n_panels; p += 2)
+            visit_pair<false>(x, p, n_steps, 0, total);
     }
 
     // Up to two panels go by one tile of weight rows at a time: what is decoded beside it is then
     // spread evenly.
-    template <bool kDecode>
-    void multiply_block(const bf16_t* x, int n_steps, PairSums* total) noexcept {
+    void multiply_and_decode(const bf16_t* x, PairSums* total) noexcept {
         if (a_.n_panels == 1) {
-            visit<0, 1, kDecode>(x, n_steps, 0, total);
-            visit<1, 1, kDecode>(x, n_steps, 1, total);
+            visit<0, 1, true>(x, kSteps, 0, total);
+            visit<1, 1, true>(x, kSteps, 1, total);
             return;
         }
         if constexpr (kColumns > 1) {
             if (a_.n_panels == 2) {
-                visit<0, 2, kDecode>(x, n_steps, 0, total);
-                visit<1, 2, kDecode>(x, n_steps, 1, total);
+                visit<0, 2, true>(x, kSteps, 0, total);
+                visit<1, 2, true>(x, kSteps, 1, total);
                 return;
             }
-            visit<kBoth, 2, kDecode>(x, n_steps, 0, total);
-            x += 2 * a_.panel_distance;
-            if (a_.n_panels == 3)
-                visit<kBoth, 1, kDecode>(x, n_steps, 1, total + 1);
-            else
-                visit<kBoth, 2, kDecode>(x, n_steps, 1, total + 1);
-            for (int p = 4; p < a_.n_panels; p += 2) {
-                x += 2 * a_.panel_distance;
-                if (p + 1 == a_.n_panels)
-                    visit<kBoth, 1, false>(x, n_steps, 0, total + p / 2);
-                else
-                    visit<kBoth, 2, false>(x, n_steps, 0, total + p / 2);
+            visit_pair<true>(x, 0, kSteps, 0, total);
+            visit_pair<true>(x, 2, kSteps, 1, total);
+            for (int p = 4; p < a_.n_panels; p += 2)
+                visit_pair<false>(x, p, kSteps, 0, total);
+        }
+    }
+
+    // Panels p and p + 1, if both exist.
+    template <bool kDecode>
+    void visit_pair(const bf16_t* x, int p, int n_steps, int decoded, PairSums* total) noexcept {
+        x += p * a_.panel_distance;
+        if constexpr (kColumns > 1) {
+            if (p + 1 < a_.n_panels) {
+                visit<kBoth, 2, kDecode>(x, n_steps, decoded, total + p / 2);
+                return;
             }
         }
+        visit<kBoth, 1, kDecode>(x, n_steps, decoded, total + p / 2);
     }
 
     // What goes on beside a step.
@@ -314,6 +310,11 @@ class ChunkLoop {
                                  int n_steps,
                                  int decoded,
                                  PairSums* total) noexcept {
+        constexpr unsigned kQuarters = kPanels == 2 ? 0x3 : 0x1;
+        constexpr unsigned kHeld =
+            kTile == kBoth ? kQuarters | kQuarters << 2 : kQuarters << 2 * kTile;
+        // One tile's visit puts away what the other one's holds.
+        if (kTile != kBoth && (held_.quarters & kHeld) != 0) add_all();
         Decoder decode;
         if constexpr (kDecode) decode.keep_in_registers();
         const bf16_t* const w = space_.weight[current_][0][0][0];
@@ -329,9 +330,6 @@ class ChunkLoop {
         for (int quarter = n_steps - 1; quarter < kSteps - 1; ++quarter)
             add(held_, quarter);
         late_ = held_;
-        constexpr unsigned kQuarters = kPanels == 2 ? 0x3 : 0x1;
-        constexpr unsigned kHeld =
-            kTile == kBoth ? kQuarters | kQuarters << 2 : kQuarters << 2 * kTile;
         held_ = {total, {scale_[0], scale_[1]}, kHeld};
         if constexpr (kDecode)
             if (special[0] | special[1] | special[2] | special[3]) mend(decoded, special);

@@ -121,5 +121,13 @@ Bf16x64 load_weights(const Decoder& decode, const uint8_t* row, ptrdiff_t j, ptr
         return decode(_mm512_maskz_loadu_epi8(first_lanes64(n), row + j));
 }
 
+// 32 codes of a row and of the row after it.
+inline __m512i load_two(const uint8_t* row, ptrdiff_t stride) {
+    const auto* first = reinterpret_cast<const __m256i*>(row);
+    const auto* second = reinterpret_cast<const __m256i*>(row + stride);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(first)),
+                              _mm256_loadu_si256(second), 1);
+}
+
 }  // namespace
 }  // namespace baltoro::kernels

@@ -70,7 +70,8 @@ struct PanelShape {
 constexpr PanelShape kShapes[] = {{1, 1, 1, {0, 1}},       {5, 33, 3, {1, 5}},
                                   {50, 129, 17, {3, 50}},  {24, 128, 64, {0, 24}},
                                   {33, 300, 100, {0, 33}}, {140, 70, 33, {120, 140}},
-                                  {9, 200, 270, {0, 9}}};
+                                  {9, 200, 270, {0, 9}},   {64, 256, 16, {0, 64}},
+                                  {64, 256, 20, {0, 64}},  {96, 384, 80, {32, 96}}};
 
 void check_panels_product(const CheckedLevel& level, const WeightCase& w, const PanelShape& shape) {
     const ActivationCase x(shape.n_rows, w.k, 8);
@@ -128,6 +129,38 @@ TEST_CASE("panels_product agrees with the rows' sums") {
                     check_panels_product(level, WeightCase(format, shape.n, shape.k, fill, 21),
                                          shape);
                 }
+}
+
+TEST_CASE("panels so deep that a call goes through k in slices have the same bits in any range") {
+    constexpr int kN = 64;
+    constexpr int kK = 16640;
+    constexpr int kRows = 20;
+    const WeightCase w(WeightFormat::fp8_block, kN, kK, Fill::normal, 22);
+    const ActivationCase x(kRows, kK, 9);
+    for (const CheckedLevel& level : checked_levels()) {
+        CAPTURE(level.name);
+        const auto panels = packed(level.table, x, kRows, kK);
+        Aligned<uint8_t> scratch(level.table.panel_scratch_bytes(kK, kRows));
+        const auto product = [&](RowRange range) {
+            std::vector<float> dst(size_t{kRows} * kN);
+            level.table.panels_product({.w = w.view(),
+                                        .range = range,
+                                        .panels = panels.memory,
+                                        .n_rows = kRows,
+                                        .dst = dst.data(),
+                                        .dst_stride = kN,
+                                        .gain = nullptr,
+                                        .dst_row = nullptr,
+                                        .scratch = scratch.memory});
+            return dst;
+        };
+        const std::vector<float> whole = product({0, kN});
+        const std::vector<float> ragged = product({0, 40});
+        for (size_t r = 0; r < kRows; ++r)
+            CHECK(std::memcmp(&whole[r * kN], &ragged[r * kN], sizeof(float) * 40) == 0);
+        const double first = static_cast<double>(whole[0]);
+        CHECK(is_within(expected_dot(w, 0, x, 0), first));
+    }
 }
 
 std::vector<float> panels_product_of(const Table& table,

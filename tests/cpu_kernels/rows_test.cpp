@@ -53,8 +53,8 @@ void check_product(const CheckedLevel& level, const WeightCase& w, int n_rows, R
 }
 
 TEST_CASE("rows_product stays within the bound of an f32 sum and inside its range") {
-    constexpr Shape kShapes[] = {{1, 1},     {3, 7},    {5, 64},  {9, 127}, {6, 129},
-                                 {130, 200}, {13, 300}, {4, 576}, {140, 33}};
+    constexpr Shape kShapes[] = {{1, 1},     {3, 7},    {5, 64},  {9, 127},  {6, 129},
+                                 {130, 200}, {13, 300}, {4, 576}, {140, 33}, {64, 384}};
     for (const CheckedLevel& level : checked_levels())
         for (const WeightFormat format : kFormats)
             for (const Fill fill : kFills)
@@ -148,7 +148,7 @@ TEST_CASE("a gain adds the scaled product to the row that dst_row names") {
 }
 
 TEST_CASE("rows_gate_up multiplies silu(gate) with up and rounds once") {
-    constexpr Shape kShapes[] = {{1, 5}, {7, 130}, {6, 128}, {131, 40}};
+    constexpr Shape kShapes[] = {{1, 5}, {7, 130}, {6, 128}, {131, 40}, {32, 256}};
     for (const CheckedLevel& level : checked_levels())
         for (const WeightFormat format : kFormats)
             for (const Fill fill : kFills)
