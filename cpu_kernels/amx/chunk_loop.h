@@ -51,8 +51,7 @@ class ChunkLoop {
 
   private:
     static constexpr int kBytes = F == WeightFormat::bf16 ? 2 : 1;
-    static constexpr int kBoth = 2;   // tiles
-    static constexpr int kSlots = 8;  // of a step, for what goes on beside the tiles
+    static constexpr int kBoth = 2;  // tiles
     static constexpr ptrdiff_t kColumnBytes = 4 * kColumns;
 
     // Takes the block at `at` as the one to decode.
