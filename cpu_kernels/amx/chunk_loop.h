@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cpu_kernels/amx/chunks.h"
+#include "cpu_kernels/announce.h"
 #include "cpu_kernels/registers.h"
 
 // The loop of all AMX products. Include tile.h or tile_emulated.h first; it supplies `Tiles`.
@@ -26,7 +27,7 @@ class ChunkLoop {
     template <class Finish>
     void run(const Finish& finish) noexcept {
         if (a_.range.begin >= a_.range.end) return;
-        memset(&idle_, 0, sizeof idle_);
+        memset(idle_, 0, sizeof idle_);
         Place at = first_place(a_);
         set_next(at);
         decode_all();
@@ -50,7 +51,6 @@ class ChunkLoop {
     }
 
   private:
-    static constexpr int kBytes = F == WeightFormat::bf16 ? 2 : 1;
     static constexpr int kBoth = 2;  // tiles
     static constexpr ptrdiff_t kColumnBytes = 4 * kColumns;
 
@@ -67,7 +67,7 @@ class ChunkLoop {
 
     // The first row of a tile of the next block.
     const uint8_t* block(int tile) const noexcept {
-        return rows_[tile].first + static_cast<ptrdiff_t>(next_k_) * kBytes;
+        return rows_[tile].first + static_cast<ptrdiff_t>(next_k_) * kWeightBytes<F>;
     }
 
     bool is_whole() const noexcept {
@@ -166,10 +166,10 @@ class ChunkLoop {
         }
         if constexpr (kDecode) {
             bf16_t(*const to)[kPanelDepth] = b.to + 2 * kSlot;
-            _mm_prefetch(reinterpret_cast<const char*>(b.ahead), _MM_HINT_T1);
+            announce_lines<64, kSecondLevel>(b.ahead);
             b.ahead += b.stride;
             if constexpr (F == WeightFormat::bf16) {
-                _mm_prefetch(reinterpret_cast<const char*>(b.ahead), _MM_HINT_T1);
+                announce_lines<64, kSecondLevel>(b.ahead);
                 b.ahead += b.stride;
                 _mm512_store_si512(to[0], _mm512_loadu_si512(b.from));
                 _mm512_store_si512(to[1], _mm512_loadu_si512(b.from + b.stride));
@@ -198,10 +198,8 @@ class ChunkLoop {
     // product, and later ones for the store, so it comes just before the tile is needed.
     template <int kStep, int kQuarter>
     void begin() noexcept {
-        if constexpr (kStep == 0) {
-            put_away<kStep, kQuarter>();
-            tiles_.template zero<kQuarter>();
-        }
+        put_away<kStep, kQuarter>();
+        if constexpr (kStep == 0) tiles_.template zero<kQuarter>();
     }
     template <int kStep, int kQuarter>
     void put_away() noexcept {
@@ -214,20 +212,18 @@ class ChunkLoop {
     // them does, so it is spread evenly.
     template <int kTile, int kPanels, bool kAdd, bool kDecode, int kStep>
     [[gnu::always_inline]] void step(const Decoder& decode,
-                                     const bf16_t* w,
+                                     const DecodedTile* weight,
                                      const bf16_t* x,
                                      Beside& b) noexcept {
         const auto beside = [&]<int... kSlot>() __attribute__((always_inline)) {
             (slot<kAdd, kDecode, kSlot>(decode, b), ...);
         };
-        constexpr int kTileElements = sizeof(DecodedTile) / sizeof(bf16_t);
-        w += kStep * kTileRows * kPanelDepth;
         x += kStep * kPanelDepth * kColumns;
         const bf16_t* const x2 = x + a_.panel_distance;
         if constexpr (kTile != kBoth) {
             constexpr int kFirst = 2 * kTile;
             constexpr int kOther = 2 * (1 - kTile);
-            tiles_.template load<4>(w + kTile * kTileElements, kTileRowBytes);
+            tiles_.template load<4>(weight[kTile][kStep], kTileRowBytes);
             load_activations<6>(x);
             beside.template operator()<0, 1>();
             if constexpr (kStep == 0) tiles_.template zero<kFirst>();
@@ -243,7 +239,7 @@ class ChunkLoop {
             }
             beside.template operator()<6, 7>();
         } else {
-            tiles_.template load<4>(w, kTileRowBytes);
+            tiles_.template load<4>(weight[0][kStep], kTileRowBytes);
             beside.template operator()<0>();
             load_activations<6>(x);
             beside.template operator()<1>();
@@ -255,7 +251,7 @@ class ChunkLoop {
             begin<kStep, 1>();
             if constexpr (kPanels == 2) tiles_.template multiply<1, 4, 7>();
             beside.template operator()<4>();
-            tiles_.template load<5>(w + kTileElements, kTileRowBytes);
+            tiles_.template load<5>(weight[1][kStep], kTileRowBytes);
             beside.template operator()<5>();
             begin<kStep, 2>();
             tiles_.template multiply<2, 5, 6>();
@@ -271,7 +267,7 @@ class ChunkLoop {
     // Returns whether it must be mended.
     template <int kTile, int kPanels, bool kDecode, int kStep>
     [[gnu::always_inline]] bool step_and_beside(const Decoder& decode,
-                                                const bf16_t* w,
+                                                const DecodedTile* weight,
                                                 const bf16_t* x,
                                                 int decoded,
                                                 const HeldSums& before) noexcept {
@@ -283,8 +279,7 @@ class ChunkLoop {
         Beside b = {};
         if constexpr (kAdd) {
             const bool exists = (before.quarters >> kQuarter & 1) != 0;
-            PairSums& total = exists ? *before.total : idle_;
-            b.total = total[kQuarter / 2][kQuarter % 2][0];
+            b.total = exists ? (*before.total)[kQuarter / 2][kQuarter % 2][0] : idle_[0];
             b.sum = space_.sum(kQuarter, kStep == 0 ? 1 - turn_ : turn_)[0];
             b.scale = _mm512_set1_ps(exists ? before.scale[kQuarter / 2] : 0.0f);
             keep_in_register(b.scale);
@@ -292,13 +287,13 @@ class ChunkLoop {
         if constexpr (kDecode) {
             const TileRows& rows = rows_[decoded];
             b.stride = rows.stride;
-            b.from = block(decoded) + kQuarter * kPanelDepth * kBytes;
-            b.ahead = rows.first + ahead_.k * kBytes + ahead_.rows * b.stride;
+            b.from = block(decoded) + kQuarter * kPanelDepth * kWeightBytes<F>;
+            b.ahead = rows.first + ahead_.k * kWeightBytes<F> + ahead_.rows * b.stride;
             b.ahead += F == WeightFormat::bf16 ? kQuarter * 64
                                                : kQuarter % 2 * 8 * b.stride + kQuarter / 2 * 64;
             b.to = space_.weight[next_][decoded][kQuarter];
         }
-        step<kTile, kPanels, kAdd, kDecode, kStep>(decode, w, x, b);
+        step<kTile, kPanels, kAdd, kDecode, kStep>(decode, weight, x, b);
         return kDecode && b.special != 0;
     }
 
@@ -316,16 +311,19 @@ class ChunkLoop {
         if (kTile != kBoth && (held_.quarters & kHeld) != 0) add_all();
         Decoder decode;
         if constexpr (kDecode) decode.keep_in_registers();
-        const bf16_t* const w = space_.weight[current_][0][0][0];
+        const DecodedTile* const weight = space_.weight[current_];
         turn_ = 1 - turn_;
         bool special[kSteps] = {};
-        special[3] = step_and_beside<kTile, kPanels, kDecode, 0>(decode, w, x, decoded, late_);
+        special[3] = step_and_beside<kTile, kPanels, kDecode, 0>(decode, weight, x, decoded, late_);
         if (n_steps > 1)
-            special[0] = step_and_beside<kTile, kPanels, kDecode, 1>(decode, w, x, decoded, held_);
+            special[0] =
+                step_and_beside<kTile, kPanels, kDecode, 1>(decode, weight, x, decoded, held_);
         if (n_steps > 2)
-            special[1] = step_and_beside<kTile, kPanels, kDecode, 2>(decode, w, x, decoded, held_);
+            special[1] =
+                step_and_beside<kTile, kPanels, kDecode, 2>(decode, weight, x, decoded, held_);
         if (n_steps > 3)
-            special[2] = step_and_beside<kTile, kPanels, kDecode, 3>(decode, w, x, decoded, held_);
+            special[2] =
+                step_and_beside<kTile, kPanels, kDecode, 3>(decode, weight, x, decoded, held_);
         for (int quarter = n_steps - 1; quarter < kSteps - 1; ++quarter)
             add(held_, quarter);
         late_ = held_;
@@ -389,7 +387,7 @@ class ChunkLoop {
     int current_ = 0;     // weight buffer of this block
     int next_ = 0;        // and of the next
     int turn_ = 0;
-    alignas(64) PairSums idle_;  // takes sums that do not exist
+    alignas(64) TileSums idle_;  // takes sums that do not exist
 };
 
 }  // namespace

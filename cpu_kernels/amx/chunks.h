@@ -141,7 +141,7 @@ TileRows tile_rows(const ChunkedProduct& a, int chunk, int tile) noexcept {
     const int begin = n > 0 ? first : first_chunk(a);
     TileRows rows = {};
     rows.first = weight_row(w, begin);
-    rows.stride = w.stride * (F == WeightFormat::bf16 ? 2 : 1);
+    rows.stride = w.stride * kWeightBytes<F>;
     rows.n_rows = n < 0 ? 0 : n < kTileRows ? n : kTileRows;
     if (F != WeightFormat::bf16) rows.scale = scale_row(w, begin);
     return rows;

@@ -103,15 +103,7 @@ class Decoder {
     }
 };
 
-// Loads 64 weights of format F that start at `row` + offset j; only the first n in the masked form.
-template <WeightFormat F>
-Bf16x64 load_weights(const Decoder& decode, const uint8_t* row, ptrdiff_t j) {
-    if constexpr (F == WeightFormat::bf16)
-        return {_mm512_loadu_si512(row + 2 * j), _mm512_loadu_si512(row + 2 * j + 64)};
-    else
-        return decode(_mm512_loadu_si512(row + j));
-}
-
+// Loads up to n of 64 weights of format F that start at `row` + offset j.
 template <WeightFormat F>
 Bf16x64 load_weights(const Decoder& decode, const uint8_t* row, ptrdiff_t j, ptrdiff_t n) {
     if constexpr (F == WeightFormat::bf16)

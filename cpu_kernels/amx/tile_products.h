@@ -100,7 +100,11 @@ inline void load_transposed(const TileSums& tile, __m512i (&v)[16]) {
     transpose(v);
 }
 
-// Of the 16 weight rows from i on, those of the range.
+// Of the 16 weight rows from i on, those of the range: counted from i, and as lanes.
+inline RowRange rows_in(RowRange range, int i) {
+    return {range.begin > i ? range.begin - i : 0,
+            range.end - i < kTileRows ? range.end - i : kTileRows};
+}
 inline __mmask16 lanes_in(RowRange range, int i) {
     return first_lanes(range.end - i) & static_cast<__mmask16>(~first_lanes(range.begin - i));
 }
@@ -147,9 +151,8 @@ void tile_rows_gate_up(const RowsGateUp& a) noexcept {
                                               _mm512_cvtepi32_epi16(activated(gate, up, 0)));
                      return;
                  }
-                 const int begin = chunk < a.range.begin ? a.range.begin - chunk : 0;
-                 const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
-                 for (int s = begin; s < n; ++s) {
+                 const RowRange rows = rows_in(a.range, chunk);
+                 for (int s = rows.begin; s < rows.end; ++s) {
                      bf16_t value[kPanelRows];
                      _mm256_storeu_si256(reinterpret_cast<__m256i*>(value),
                                          _mm512_cvtepi32_epi16(activated(gate, up, s)));
@@ -187,18 +190,17 @@ void tile_panels_gate_up(const PanelsGateUp& a) noexcept {
             chunks_of(a.gate, a.up, a.range), a.panels + r0 / kPanelRows * panel_elements(a.gate.k),
             n_panels, a.scratch, [&](int chunk, int p, const TileSums& gate, const TileSums& up) {
                 const int panel = r0 / kPanelRows + p;
-                const __mmask16 rows = first_lanes(a.n_rows - panel * kPanelRows);
+                const __mmask16 lanes = first_lanes(a.n_rows - panel * kPanelRows);
                 bf16_t* dst =
                     a.dst_panels + panel * distance + static_cast<ptrdiff_t>(chunk) * kPanelRows;
-                const int begin = chunk < a.range.begin ? a.range.begin - chunk : 0;
-                const int n = a.range.end - chunk < kTileRows ? a.range.end - chunk : kTileRows;
+                const RowRange rows = rows_in(a.range, chunk);
                 // Pairs of weight rows; the second of the last one may not exist.
-                for (int s = begin; s < n; s += 2) {
+                for (int s = rows.begin; s < rows.end; s += 2) {
                     __m512i pair = activated(gate, up, s);
-                    if (s + 1 < n)
+                    if (s + 1 < rows.end)
                         pair = _mm512_or_si512(pair,
                                                _mm512_slli_epi32(activated(gate, up, s + 1), 16));
-                    _mm512_storeu_si512(dst + s * kPanelRows, _mm512_maskz_mov_epi32(rows, pair));
+                    _mm512_storeu_si512(dst + s * kPanelRows, _mm512_maskz_mov_epi32(lanes, pair));
                 }
             });
     });

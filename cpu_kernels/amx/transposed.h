@@ -15,7 +15,7 @@ namespace {
 constexpr int kTerms = 3;
 constexpr int kBlockColumns = 64;
 constexpr int kColumnTiles = kBlockColumns / kPanelRows;
-constexpr int kRowPairs = kPanelDepth / 2;  // weight rows of a B tile
+constexpr int kRowPairs = kPanelDepth / 2;  // pairs of weight rows in a B tile
 
 using PairTile = bf16_t[kRowPairs][2 * kPanelRows];
 
@@ -57,8 +57,8 @@ class TransposedLoop {
     }
 
   private:
-    // The upper halves of a float's three parts, 16 bits each; whatever follows infinity and NaN is
-    // 0.
+    // The upper halves of a float's three parts, 16 bits each; what follows
+    // infinity and NaN is 0.
     static void split(__m512 x, __m256i (&term)[kTerms]) noexcept {
         constexpr int kInfinityOrNan = 0x99;
         const __mmask16 finite = static_cast<__mmask16>(~_mm512_fpclass_ps_mask(x, kInfinityOrNan));
@@ -208,8 +208,7 @@ class TransposedLoop {
 
     // The sums of 64 columns from j on, in their order again.
     void put_sums(int j) noexcept {
-        const __m512 scale =
-            _mm512_set1_ps(scale_row(a_.w, rows_.begin)[static_cast<ptrdiff_t>(j) / kScaleBlock]);
+        const __m512 scale = _mm512_set1_ps(scale_row(a_.w, rows_.begin)[j / kScaleBlock]);
         const bool adds = a_.accumulate || !rows_.is_first;
         for (int r = 0; r < a_.n_rows; ++r) {
             const __m512 t0 = _mm512_load_ps(space_.sum[0][r]);

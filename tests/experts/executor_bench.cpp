@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
     if (level > kernels::highest_isa()) {
         fmt::print(stderr, "this machine runs levels up to {}, not {}\n",
                    kernels::isa_name(kernels::highest_isa()), isa);
-        return 2;
+        return 1;
     }
     const numa::Topology topology = numa::discover_topology();
     const int n_threads = argument(argc, argv, 2, numa::default_thread_count(topology));
