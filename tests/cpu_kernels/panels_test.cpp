@@ -246,6 +246,10 @@ TEST_CASE("panels_gate_up writes its range of every panel, packed") {
                     const WeightCase up(format, 31, 140, fill, 23);
                     check_panels_gate_up(level, gate, up, n_rows, {4, 31});
                     check_panels_gate_up(level, gate, up, n_rows, {4, 18});
+                    // Nothing ragged: the last block is decoded and multiplied whole.
+                    const WeightCase even_gate(format, 32, 256, fill, 24);
+                    const WeightCase even_up(format, 32, 256, fill, 25);
+                    check_panels_gate_up(level, even_gate, even_up, n_rows, {0, 32});
                 }
 }
 
