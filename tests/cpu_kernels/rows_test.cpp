@@ -87,10 +87,12 @@ TEST_CASE("rows_product is right for every count of activation rows") {
 TEST_CASE("a row's product has the same bits beside any other rows and in any range") {
     for (const CheckedLevel& level : checked_levels())
         for (const WeightFormat format : kFormats)
-            for (const int k : {7 * 128 + 55, 7 * 128 + 64}) {
+            for (const Shape shape : {Shape{41, 7 * 128 + 55}, {41, 7 * 128 + 64}, {64, 256}}) {
                 CAPTURE(level.name);
-                CAPTURE(k);
-                const WeightCase w(format, 41, k, Fill::normal, 13);
+                CAPTURE(shape.k);
+                // Of the shape without anything ragged, most codes have no exponent.
+                const Fill fill = shape.n == 64 ? Fill::hot_outlier : Fill::normal;
+                const WeightCase w(format, shape.n, shape.k, fill, 13);
                 const ActivationCase x(kMaxRows, w.k, 5);
                 const auto all = product_of(level.table, w.view(), x, kMaxRows, {0, w.n});
                 for (int n_rows = 1; n_rows < kMaxRows; ++n_rows) {
@@ -98,11 +100,14 @@ TEST_CASE("a row's product has the same bits beside any other rows and in any ra
                     const auto some = product_of(level.table, w.view(), x, n_rows, {0, w.n});
                     CHECK(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) == 0);
                 }
-                const auto part = product_of(level.table, w.view(), x, kMaxRows, {10, 17});
-                for (int r = 0; r < kMaxRows; ++r)
-                    CHECK(std::memcmp(&part[static_cast<size_t>(r) * (w.n + 1) + 10],
-                                      &all[static_cast<size_t>(r) * (w.n + 1) + 10],
-                                      7 * sizeof(float)) == 0);
+                for (const RowRange range : {RowRange{10, 17}, RowRange{30, 40}}) {
+                    const auto part = product_of(level.table, w.view(), x, kMaxRows, range);
+                    for (int r = 0; r < kMaxRows; ++r) {
+                        const size_t at = static_cast<size_t>(r) * (w.n + 1) + range.begin;
+                        CHECK(std::memcmp(&part[at], &all[at],
+                                          (range.end - range.begin) * sizeof(float)) == 0);
+                    }
+                }
             }
 }
 
