@@ -20,7 +20,7 @@ class Chat(OpenAiCase):
         self.assertGreater(reply.usage.completion_tokens, 3)
 
     def test_streamed_chat(self):
-        chunks = list(self.chat("in many scripts", stream=True, stream_options={"include_usage": True}))
+        chunks = list(self.chat("in many scripts, token by token", stream=True, stream_options={"include_usage": True}))
         text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
         self.assertEqual(text, MANY)
         self.assertEqual(text, self.chat("in many scripts").choices[0].message.content)
