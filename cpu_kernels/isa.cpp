@@ -1,13 +1,13 @@
 #include "cpu_kernels/isa.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <array>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace baltoro::kernels {
@@ -128,6 +128,11 @@ IsaLevel fastest_isa(IsaLevel highest, std::string_view vendor) noexcept {
 IsaLevel best_isa() noexcept {
     static const IsaLevel best = fastest_isa(highest_isa(), cpu_vendor());
     return best;
+}
+
+size_t first_level_bytes() noexcept {
+    const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+    return bytes > 0 ? static_cast<size_t>(bytes) : 32 * 1024;
 }
 
 std::vector<IsaLevel> available_isas() {

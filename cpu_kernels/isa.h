@@ -34,6 +34,9 @@ IsaLevel fastest_isa(IsaLevel highest, std::string_view vendor) noexcept;
 // The fastest level of this CPU: what `auto` means.
 IsaLevel best_isa() noexcept;
 
+// Bytes of a core's first cache level for data; 32 KB where the system does not tell.
+size_t first_level_bytes() noexcept;
+
 // Levels this machine runs, lowest first.
 std::vector<IsaLevel> available_isas();
 

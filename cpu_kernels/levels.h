@@ -17,7 +17,9 @@ void install(Table& table) noexcept;
 }
 namespace avx512_bf16 {
 void install(Table& table) noexcept;
-}
+// As on a CPU whose first cache level for data has so many bytes.
+void install_for(size_t first_level_bytes, Table& table) noexcept;
+}  // namespace avx512_bf16
 namespace amx {
 void install(Table& table) noexcept;
 }

@@ -8,6 +8,9 @@ namespace baltoro::kernels::avx512_bf16 {
 
 void rows_product(const RowsProduct& a) noexcept;
 void rows_gate_up(const RowsGateUp& a) noexcept;
+// The same sums, with weights announced as a first cache level of 48 KB allows, not one of 32.
+void rows_product_in_48k(const RowsProduct& a) noexcept;
+void rows_gate_up_in_48k(const RowsGateUp& a) noexcept;
 size_t row_scratch_bytes(int k) noexcept;
 void panels_product(const PanelsProduct& a) noexcept;
 void panels_gate_up(const PanelsGateUp& a) noexcept;

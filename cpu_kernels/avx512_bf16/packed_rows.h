@@ -12,6 +12,7 @@ namespace baltoro::kernels {
 namespace {
 
 constexpr int kTileRows = 8;
+constexpr int kRowBlockVectors = kScaleBlock / 32;  // of one scale block of one row
 
 // Activation rows in tiles of up to kTileRows. A tile has, for each unit, two vectors of its first
 // row, two of the second and so on, in the order of SplitDecoder; zeros fill the last scale block.
@@ -21,11 +22,16 @@ struct PackedRows {
     ptrdiff_t tile_vectors;  // between tiles
 
     int n_in_tile(int first) const { return n - first < kTileRows ? n - first : kTileRows; }
-    const __m512i* tile(int first) const { return x + first / kTileRows * tile_vectors; }
+
+    // The tile that begins with row `first`, from scale block `b` on.
+    const __m512i* tile(int first, int b) const {
+        return x + first / kTileRows * tile_vectors +
+               static_cast<ptrdiff_t>(b) * kRowBlockVectors * n_in_tile(first);
+    }
 };
 
 inline ptrdiff_t packed_tile_vectors(int k) {
-    return static_cast<ptrdiff_t>(n_scale_blocks(k)) * (kScaleBlock / 32) * kTileRows;
+    return static_cast<ptrdiff_t>(n_scale_blocks(k)) * kRowBlockVectors * kTileRows;
 }
 
 alignas(64) constexpr uint16_t kEvenPlaces[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20,

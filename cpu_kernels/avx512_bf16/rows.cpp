@@ -1,198 +1,199 @@
 // Row kernels with VDPBF16PS. Groups of weight rows are multiplied with a tile of activation rows,
-// each weight decoded as it is used. For more activation rows than a tile has, a few groups, which
-// then lie in the second cache level, are gone through again.
+// each weight decoded as it is used. Where the first cache level cannot hold the activations they
+// are cut along k into slices, and a strip of weight rows goes by before the next slice; for more
+// activation rows than a tile has, too. The strip then lies in the second level.
 
 #include <immintrin.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "cpu_kernels/announce.h"
 #include "cpu_kernels/avx512_bf16/kernels.h"
 #include "cpu_kernels/avx512_bf16/packed_rows.h"
-#include "cpu_kernels/avx512_bf16/split_decoder.h"
-#include "cpu_kernels/avx512_bf16/tile_sums.h"
+#include "cpu_kernels/avx512_bf16/tile_dots.h"
 #include "cpu_kernels/row_blocks.h"
 
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
 
-constexpr ptrdiff_t kAgainBytes = 128 * 1024;  // of weights that are gone through again
 constexpr int kWideRows = 4;  // activation rows up to which a group has four weight rows, not two
+constexpr int kNearRows =
+    2;  // those for which it has two if that keeps it in the first cache level
+constexpr ptrdiff_t kStripBytes = 128 * 1024;  // of weights
+constexpr int kStripRows = 32;                 // most weight rows of a strip
+constexpr ptrdiff_t kSliceBytes = 16 * 1024;   // of a tile's activations
+// Two groups of weight rows and the activations that the first cache level keeps, one group being
+// announced into it while the other is multiplied: measured on Zen 4 and Zen 5 (README.md).
+constexpr ptrdiff_t kNearOf32k = 24 * 1024;
+constexpr ptrdiff_t kNearOf48k = 56 * 1024;
 
 struct alignas(64) Scratch {
     BlockDots gate;
     BlockDots up;
+    __m512 totals[kMaxRows / kTileRows][kStripRows * kRowTotals];  // of a strip, between slices
 };
 
 inline __m512i* packed_part(Scratch& scratch) {
     return reinterpret_cast<__m512i*>(&scratch + 1);
 }
 
-// Weight rows that have their scales in common.
-struct Rows {
-    const uint8_t* first;
-    ptrdiff_t row_bytes;
-    int n;
-    int k;
-    const float* scale;
+// How n activation rows go by.
+struct Plan {
+    int n_slices;
+    int strip_rows;
+    int group_rows;  // of the first tile
+    bool is_near;
+
+    bool has_strips() const { return strip_rows < kScaleBlock; }
 };
 
-// Where to announce what follows. Rows without gaps are announced as one ascending stream, a group
-// ahead of its use; others row by row.
-struct Stream {
-    const uint8_t* at;
-    const uint8_t* end;    // when reached,
-    const uint8_t* after;  // this is next
-    bool is_dense;
-
-    void advance(ptrdiff_t bytes) {
-        at += bytes;
-        if (at < end) return;
-        at = after + (at - end);
-        end = reinterpret_cast<const uint8_t*>(UINTPTR_MAX);
+template <WeightFormat F>
+Plan plan_for(int n, int k, ptrdiff_t near_bytes) {
+    const ptrdiff_t weight_bytes = static_cast<ptrdiff_t>(k) * kWeightBytes<F>;
+    const ptrdiff_t x_bytes = static_cast<ptrdiff_t>(n < kTileRows ? n : kTileRows) * k * 2;
+    if (n <= kWideRows) {
+        // A group of four uses an activation four times, so it may come from the second level.
+        const bool is_near = 8 * weight_bytes + x_bytes <= near_bytes;
+        const bool is_near_by_two = 4 * weight_bytes + x_bytes <= near_bytes && n <= kNearRows;
+        return {1, kScaleBlock, is_near || !is_near_by_two ? 4 : 2, is_near || is_near_by_two};
     }
-};
-
-// dots[r][s] = the products of R activation rows and rows.n weight rows, a multiple of W.
-template <WeightFormat F, int R, int W>
-__attribute__((noinline)) void tile_dots(const Rows& rows,
-                                         Stream stream,
-                                         const __m512i* x,
-                                         float* dots,
-                                         ptrdiff_t dots_stride) noexcept {
-    constexpr ptrdiff_t kBlockBytes = kScaleBlock * kWeightBytes<F>;
-    const ptrdiff_t announced_step = stream.is_dense ? W * kBlockBytes : kBlockBytes;
-    const ptrdiff_t announced_row = stream.is_dense ? kBlockBytes : rows.row_bytes;
-    const ptrdiff_t group_bytes = W * rows.row_bytes;
-    const bool is_near =
-        rows.k * (W * kWeightBytes<F> + R * static_cast<ptrdiff_t>(sizeof(bf16_t))) <= kNearBytes;
-    const SplitDecoder<F> decode;
-    const int n_whole = rows.k / kScaleBlock;
-    const int n_blocks = n_scale_blocks(rows.k);
-    for (int i = 0; i < rows.n; i += W) {
-        stream.advance(group_bytes);
-        const uint8_t* announced = stream.at;
-        const uint8_t* at = rows.first + i * rows.row_bytes;
-        ptrdiff_t row_bytes = rows.row_bytes;
-        const __m512i* x_unit = x;
-        uint8_t padded[W][kBlockBytes];
-        TileSums<R, W> sums;
-        sums.clear();
-        for (int b = 0; b < n_blocks; ++b) {
-            if (b == n_whole) {
-                memset(padded, 0, sizeof padded);
-                for (int s = 0; s < W; ++s)
-                    memcpy(padded[s], at + s * row_bytes,
-                           static_cast<size_t>((rows.k - b * kScaleBlock) * kWeightBytes<F>));
-                at = padded[0];
-                row_bytes = kBlockBytes;
-            } else {
-                announce<W, kBlockBytes>(is_near,
-                                         [&](int s) { return announced + s * announced_row; });
-                announced += announced_step;
-            }
-            __m512i w[W][2];
-            decode(at, row_bytes, w);
-            sums.begin_block(w, x_unit);
-            decode(at + kBlockBytes / 2, row_bytes, w);
-            sums.multiply(w, x_unit + 2 * R);
-            sums.scale = _mm512_set1_ps(F == WeightFormat::bf16 ? 1.0f : rows.scale[b]);
-            at += kBlockBytes;
-            x_unit += 4 * R;
-        }
-        sums.store(F == WeightFormat::bf16 ? 1.0f : kFp8Divisor, dots + i, dots_stride);
-    }
-}
-
-template <WeightFormat F, int W>
-void tile_dots_of(const Rows& rows,
-                  const Stream& stream,
-                  int n,
-                  const __m512i* x,
-                  float* dots,
-                  ptrdiff_t dots_stride) noexcept {
-    if (n == 1) return tile_dots<F, 1, W>(rows, stream, x, dots, dots_stride);
-    if (n == 2) return tile_dots<F, 2, W>(rows, stream, x, dots, dots_stride);
-    if (n == 3) return tile_dots<F, 3, W>(rows, stream, x, dots, dots_stride);
-    if (n == 4) return tile_dots<F, 4, W>(rows, stream, x, dots, dots_stride);
-    if constexpr (W <= 2) {
-        static_assert(kTileRows == 8 && kWideRows == 4);
-        if (n == 5) return tile_dots<F, 5, W>(rows, stream, x, dots, dots_stride);
-        if (n == 6) return tile_dots<F, 6, W>(rows, stream, x, dots, dots_stride);
-        if (n == 7) return tile_dots<F, 7, W>(rows, stream, x, dots, dots_stride);
-        return tile_dots<F, 8, W>(rows, stream, x, dots, dots_stride);
-    }
+    const int n_slices = static_cast<int>((x_bytes + kSliceBytes - 1) / kSliceBytes);
+    if (n_slices == 1 && n <= kTileRows)
+        return {1, kScaleBlock, 2, 4 * weight_bytes + x_bytes <= near_bytes};
+    const ptrdiff_t fitting = kStripBytes / weight_bytes / 4 * 4;
+    return {n_slices,
+            fitting < 4            ? 4
+            : fitting < kStripRows ? static_cast<int>(fitting)
+                                   : kStripRows,
+            2, false};
 }
 
 // In groups of W weight rows, then the others one by one.
-template <WeightFormat F, int W>
-void group_dots(Rows rows,
-                const Stream& stream,
-                int n,
+template <WeightFormat F, int R, int W>
+void group_dots(Piece piece,
+                const Following& following,
                 const __m512i* x,
-                float* dots,
-                ptrdiff_t dots_stride) noexcept {
-    const int others = rows.n % W;
-    rows.n -= others;
-    tile_dots_of<F, W>(rows, stream, n, x, dots, dots_stride);
+                __m512* totals,
+                float* dots) noexcept {
+    const int others = piece.n_rows % W;
+    piece.n_rows -= others;
+    tile_dots<F, R, W>(piece, following, x, totals, dots);
     if (others == 0) return;
-    rows.first += rows.n * rows.row_bytes;
-    tile_dots_of<F, 1>({rows.first, rows.row_bytes, others, rows.k, rows.scale}, stream, n, x,
-                       dots + rows.n, dots_stride);
+    const int done = piece.n_rows;
+    piece.at += done * piece.row_bytes;
+    piece.n_rows = others;
+    tile_dots<F, R, 1>(piece, following, x, totals + kRowTotals * done, dots + done);
+}
+
+template <WeightFormat F, int R = 1>
+void piece_dots(int n,
+                int group_rows,
+                const Piece& piece,
+                const Following& following,
+                const __m512i* x,
+                __m512* totals,
+                float* dots) noexcept {
+    if constexpr (R < kTileRows)
+        if (n > R) return piece_dots<F, R + 1>(n, group_rows, piece, following, x, totals, dots);
+    if constexpr (R <= kWideRows)
+        if (R > kNearRows || group_rows == 4)
+            return group_dots<F, R, 4>(piece, following, x, totals, dots);
+    if constexpr (R <= kNearRows || R > kWideRows)
+        group_dots<F, R, 2>(piece, following, x, totals, dots);
+}
+
+// Some rows of a weight that have their scales in common. `next` is the strip that follows.
+struct Strip {
+    const uint8_t* at;
+    const uint8_t* next;
+    ptrdiff_t row_bytes;
+    int n_rows;
+    int k;
+    const float* scale;
+    bool is_dense;
+};
+
+// Scale blocks [begin, end) of the strip, or to its end.
+template <WeightFormat F>
+Piece piece_of(const Strip& strip, int begin, int end) {
+    const int n_whole = strip.k / kScaleBlock;
+    return {.at = strip.at + begin * kScaleBlock * kWeightBytes<F>,
+            .row_bytes = strip.row_bytes,
+            .n_rows = strip.n_rows,
+            .n_whole = end - begin,
+            .rest = end == n_whole ? strip.k % kScaleBlock : 0,
+            .scale = F == WeightFormat::bf16 ? nullptr : strip.scale + begin,
+            .is_first = begin == 0,
+            .is_last = end == n_whole};
+}
+
+template <WeightFormat F>
+void strip_dots(const Strip& strip,
+                const Plan& plan,
+                const PackedRows& x,
+                Scratch& scratch,
+                float* dots) noexcept {
+    constexpr ptrdiff_t kBlockBytes = kScaleBlock * kWeightBytes<F>;
+    const int n_whole = strip.k / kScaleBlock;
+    for (int slice = 0; slice < plan.n_slices; ++slice) {
+        const int begin = n_whole * slice / plan.n_slices;
+        const Piece piece = piece_of<F>(strip, begin, n_whole * (slice + 1) / plan.n_slices);
+        Following following = {.next = strip.next,
+                               .is_strip = plan.has_strips(),
+                               .is_half = x.n > kTileRows,
+                               .is_near = plan.is_near,
+                               .is_dense = strip.is_dense};
+        if (following.is_strip)
+            following.next += begin * kBlockBytes * (strip.is_dense ? strip.n_rows : 1);
+        for (int r = 0; r < x.n; r += kTileRows, following.next += kBlockBytes / 2)
+            piece_dots<F>(x.n_in_tile(r), plan.group_rows, piece, following, x.tile(r, begin),
+                          scratch.totals[r / kTileRows], dots + r * kScaleBlock);
+    }
 }
 
 // Rows of w in [begin, end), which have their scales in common; `after` follows them.
 template <WeightFormat F>
 void block_dots(const Weight& w,
-                int begin,
-                int end,
+                RowRange range,
+                const Plan& plan,
                 const PackedRows& x,
                 const uint8_t* after,
+                Scratch& scratch,
                 BlockDots& dots) noexcept {
-    Rows rows;
-    rows.row_bytes = w.stride * kWeightBytes<F>;
-    rows.k = w.k;
-    rows.scale = scale_row(w, begin);
-    int step = end - begin;
-    if (x.n > kTileRows) {
-        const ptrdiff_t fitting = kAgainBytes / (w.k * kWeightBytes<F>);
-        step = fitting < 4 ? 4 : fitting < step ? static_cast<int>(fitting / 4 * 4) : step;
-    }
-    for (int i = begin; i < end; i += step) {
-        rows.first = weight_row(w, i);
-        rows.n = end - i < step ? end - i : step;
-        const Stream following = {rows.first, weight_row(w, end), after, w.stride == w.k};
-        const Stream again = {rows.first, rows.first, rows.first, false};
-        for (int r = 0; r < x.n; r += kTileRows) {
-            const Stream& stream = r == 0 ? following : again;
-            const int n = x.n_in_tile(r);
-            if (n <= kWideRows)
-                group_dots<F, 4>(rows, stream, n, x.tile(r), &dots[r][i - begin], kScaleBlock);
-            else
-                group_dots<F, 2>(rows, stream, n, x.tile(r), &dots[r][i - begin], kScaleBlock);
-        }
+    for (int i = range.begin; i < range.end; i += plan.strip_rows) {
+        const int next = i + plan.strip_rows < range.end ? i + plan.strip_rows : range.end;
+        const Strip strip = {.at = weight_row(w, i),
+                             .next = next < range.end ? weight_row(w, next) : after,
+                             .row_bytes = w.stride * kWeightBytes<F>,
+                             .n_rows = next - i,
+                             .k = w.k,
+                             .scale = scale_row(w, i),
+                             .is_dense = w.stride == w.k};
+        strip_dots<F>(strip, plan, x, scratch, &dots[0][i - range.begin]);
     }
 }
 
 template <WeightFormat F>
-void product_in(const RowsProduct& a) noexcept {
+void product_in(const RowsProduct& a, ptrdiff_t near_bytes) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
     const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.w.k, packed_part(scratch));
-    product_in_blocks(a, scratch.gate,
-                      [&](const Weight& w, int begin, int end, const uint8_t* after,
-                          BlockDots& dots) { block_dots<F>(w, begin, end, x, after, dots); });
+    const Plan plan = plan_for<F>(a.n_rows, a.w.k, near_bytes);
+    product_in_blocks(
+        a, scratch.gate,
+        [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
+            block_dots<F>(w, {begin, end}, plan, x, after, scratch, dots);
+        });
 }
 
 template <WeightFormat F>
-void gate_up_in(const RowsGateUp& a) noexcept {
+void gate_up_in(const RowsGateUp& a, ptrdiff_t near_bytes) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
     const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.gate.k, packed_part(scratch));
+    const Plan plan = plan_for<F>(a.n_rows, a.gate.k, near_bytes);
     gate_up_in_blocks(
         a, scratch.gate, scratch.up,
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
-            block_dots<F>(w, begin, end, x, after, dots);
+            block_dots<F>(w, {begin, end}, plan, x, after, scratch, dots);
         },
         gate_times_up);
 }
@@ -205,11 +206,19 @@ size_t row_scratch_bytes(int k) noexcept {
 }
 
 void rows_product(const RowsProduct& a) noexcept {
-    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a); });
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, kNearOf32k); });
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a); });
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, kNearOf32k); });
+}
+
+void rows_product_in_48k(const RowsProduct& a) noexcept {
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, kNearOf48k); });
+}
+
+void rows_gate_up_in_48k(const RowsGateUp& a) noexcept {
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, kNearOf48k); });
 }
 
 }  // namespace baltoro::kernels::avx512_bf16

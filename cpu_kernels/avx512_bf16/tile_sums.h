@@ -18,6 +18,9 @@ inline __m512 sum_quads(__m512 v0, __m512 v1, __m512 v2, __m512 v3) {
     return _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
 }
 
+// Vectors of totals for each weight row, of up to eight activation rows.
+constexpr int kRowTotals = 2;
+
 // Of R activation rows and W weight rows: the lanes of each pair's sum over one scale block, and
 // the totals with the scales, lane 4 q + i of vector v being of pair 4 v + i. Pairs are numbered by
 // activation row, then weight row. Block sums are added to the totals while the next block is
@@ -39,8 +42,18 @@ struct TileSums {
         scale = _mm512_setzero_ps();
     }
 
-    // Ends a block and multiplies the first unit of the next.
-    void begin_block(const __m512i (&w)[W][2], const __m512i* x) { begin_block_from<0>(w, x); }
+    // Goes on from what keep() has stored.
+    void resume(const __m512* totals) {
+        clear();
+        for (int t = 0; t < kTotals; ++t)
+            total[t] = totals[t];
+    }
+
+    // Ends a block and multiplies the first N units of the next.
+    template <int N>
+    void begin_block(const __m512i (&w)[N][W][2], const __m512i* x) {
+        begin_block_from<0>(w, x);
+    }
 
     // Multiplies activation rows Begin .. End - 1.
     template <int Begin = 0, int End = R>
@@ -57,6 +70,11 @@ struct TileSums {
                         _mm512_dpbf16_ps(block[r * W + s], reinterpret_cast<__m512bh>(w[s][h]),
                                          reinterpret_cast<__m512bh>(a));
             }
+    }
+
+    // Ends a block, to go on with the next later; stores kTotals vectors.
+    void keep(__m512* totals) {
+        keep_from<0>(totals);
     }
 
     // Ends the last block; dots[r][s] = the pair's total times `factor`.
@@ -77,8 +95,8 @@ struct TileSums {
         total[T] = _mm512_fmadd_ps(quads, scale, total[T]);
     }
 
-    template <int T>
-    void begin_block_from(const __m512i (&w)[W][2], const __m512i* x) {
+    template <int T, int N>
+    void begin_block_from(const __m512i (&w)[N][W][2], const __m512i* x) {
         if constexpr (T < kTotals) {
             end_block<T>();
             constexpr int kBegin = 4 * T;
@@ -86,8 +104,19 @@ struct TileSums {
 #pragma GCC unroll 4
             for (int i = kBegin; i < kEnd; ++i)
                 block[i] = _mm512_setzero_ps();
-            multiply<kBegin / W, (kEnd + W - 1) / W>(w, x);
+#pragma GCC unroll 2
+            for (int u = 0; u < N; ++u)
+                multiply<kBegin / W, (kEnd + W - 1) / W>(w[u], x + 2 * R * u);
             begin_block_from<T + 1>(w, x);
+        }
+    }
+
+    template <int T>
+    void keep_from(__m512* totals) {
+        if constexpr (T < kTotals) {
+            end_block<T>();
+            totals[T] = total[T];
+            keep_from<T + 1>(totals);
         }
     }
 

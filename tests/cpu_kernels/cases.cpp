@@ -4,6 +4,7 @@
 
 #include "cpu_kernels/amx/kernels.h"
 #include "cpu_kernels/isa.h"
+#include "cpu_kernels/levels.h"
 
 namespace baltoro::kernels {
 namespace {
@@ -53,6 +54,10 @@ std::vector<CheckedLevel> checked_levels() {
     for (const IsaLevel level : available_isas())
         levels.push_back({std::string(isa_name(level)), table_for(level)});
     if (highest_isa() >= IsaLevel::avx512_bf16) {
+        constexpr size_t kLarge = 48 * 1024;
+        Table other = table_for(IsaLevel::avx512_bf16);
+        avx512_bf16::install_for(first_level_bytes() < kLarge ? kLarge : 32 * 1024, other);
+        levels.push_back({"avx512_bf16 beside another first cache level", other});
         Table emulated = table_for(IsaLevel::avx512_bf16);
         emulated.rows_product = amx_emulated::rows_product;
         emulated.rows_gate_up = amx_emulated::rows_gate_up;
