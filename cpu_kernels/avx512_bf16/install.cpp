@@ -5,9 +5,10 @@
 namespace baltoro::kernels::avx512_bf16 {
 
 void install_for(size_t first_level_bytes, Table& table) noexcept {
-    const bool has_48k = first_level_bytes >= 48 * 1024;
-    table.rows_product = has_48k ? rows_product_in_48k : rows_product;
-    table.rows_gate_up = has_48k ? rows_gate_up_in_48k : rows_gate_up;
+    // Zen 5 has 48 KB, Zen 4 has 32.
+    const bool streams = first_level_bytes >= 48 * 1024;
+    table.rows_product = streams ? rows_product_streaming : rows_product;
+    table.rows_gate_up = streams ? rows_gate_up_streaming : rows_gate_up;
     table.row_scratch_bytes = row_scratch_bytes;
     table.panels_product = panels_product;
     table.panels_gate_up = panels_gate_up;

@@ -14,16 +14,16 @@
 namespace baltoro::kernels::avx512_bf16 {
 namespace {
 
-constexpr int kWideRows = 4;  // activation rows up to which a group has four weight rows, not two
-constexpr int kNearRows =
-    2;  // those for which it has two if that keeps it in the first cache level
+// Activation rows up to which weight rows go by one by one, where that is asked for, or else in
+// groups of four; more have groups of two.
+constexpr int kStreamRows = 2;
+constexpr int kWideRows = 4;
 constexpr ptrdiff_t kStripBytes = 128 * 1024;  // of weights
 constexpr int kStripRows = 32;                 // most weight rows of a strip
 constexpr ptrdiff_t kSliceBytes = 16 * 1024;   // of a tile's activations
 // Two groups of weight rows and the activations that the first cache level keeps, one group being
-// announced into it while the other is multiplied: measured on Zen 4 and Zen 5 (README.md).
-constexpr ptrdiff_t kNearOf32k = 24 * 1024;
-constexpr ptrdiff_t kNearOf48k = 56 * 1024;
+// announced into it while the other is multiplied.
+constexpr ptrdiff_t kNearGroups = 24 * 1024;
 
 struct alignas(64) Scratch {
     BlockDots gate;
@@ -35,35 +35,29 @@ inline __m512i* packed_part(Scratch& scratch) {
     return reinterpret_cast<__m512i*>(&scratch + 1);
 }
 
-// How n activation rows go by.
+// How activation rows go by.
 struct Plan {
-    int n_slices;
-    int strip_rows;
-    int group_rows;  // of the first tile
-    bool is_near;
+    int n_slices = 1;
+    int strip_rows = kScaleBlock;
+    bool is_near = false;
+    bool is_stream = false;
 
     bool has_strips() const { return strip_rows < kScaleBlock; }
 };
 
 template <WeightFormat F>
-Plan plan_for(int n, int k, ptrdiff_t near_bytes) {
-    const ptrdiff_t weight_bytes = static_cast<ptrdiff_t>(k) * kWeightBytes<F>;
-    const ptrdiff_t x_bytes = static_cast<ptrdiff_t>(n < kTileRows ? n : kTileRows) * k * 2;
-    if (n <= kWideRows) {
-        // A group of four uses an activation four times, so it may come from the second level.
-        const bool is_near = 8 * weight_bytes + x_bytes <= near_bytes;
-        const bool is_near_by_two = 4 * weight_bytes + x_bytes <= near_bytes && n <= kNearRows;
-        return {1, kScaleBlock, is_near || !is_near_by_two ? 4 : 2, is_near || is_near_by_two};
-    }
+Plan plan_for(int n, const Weight& w, bool streams) {
+    const ptrdiff_t weight_bytes = static_cast<ptrdiff_t>(w.k) * kWeightBytes<F>;
+    const ptrdiff_t x_bytes = static_cast<ptrdiff_t>(n < kTileRows ? n : kTileRows) * w.k * 2;
+    if (n <= kStreamRows && streams && w.stride == w.k) return {.is_near = true, .is_stream = true};
+    // A group of four uses an activation four times, so it may come from the second level.
+    if (n <= kWideRows) return {.is_near = 2 * 4 * weight_bytes + x_bytes <= kNearGroups};
     const int n_slices = static_cast<int>((x_bytes + kSliceBytes - 1) / kSliceBytes);
     if (n_slices == 1 && n <= kTileRows)
-        return {1, kScaleBlock, 2, 4 * weight_bytes + x_bytes <= near_bytes};
+        return {.is_near = 2 * 2 * weight_bytes + x_bytes <= kNearGroups};
     const ptrdiff_t fitting = kStripBytes / weight_bytes / 4 * 4;
-    return {n_slices,
-            fitting < 4            ? 4
-            : fitting < kStripRows ? static_cast<int>(fitting)
-                                   : kStripRows,
-            2, false};
+    const ptrdiff_t n_rows = fitting < 4 ? 4 : fitting < kStripRows ? fitting : kStripRows;
+    return {.n_slices = n_slices, .strip_rows = static_cast<int>(n_rows)};
 }
 
 // In groups of W weight rows, then the others one by one.
@@ -85,19 +79,16 @@ void group_dots(Piece piece,
 
 template <WeightFormat F, int R = 1>
 void piece_dots(int n,
-                int group_rows,
                 const Piece& piece,
                 const Following& following,
                 const __m512i* x,
                 __m512* totals,
                 float* dots) noexcept {
     if constexpr (R < kTileRows)
-        if (n > R) return piece_dots<F, R + 1>(n, group_rows, piece, following, x, totals, dots);
-    if constexpr (R <= kWideRows)
-        if (R > kNearRows || group_rows == 4)
-            return group_dots<F, R, 4>(piece, following, x, totals, dots);
-    if constexpr (R <= kNearRows || R > kWideRows)
-        group_dots<F, R, 2>(piece, following, x, totals, dots);
+        if (n > R) return piece_dots<F, R + 1>(n, piece, following, x, totals, dots);
+    if constexpr (R <= kStreamRows)
+        if (following.is_stream) return tile_dots<F, R, 1>(piece, following, x, totals, dots);
+    group_dots<F, R, R <= kWideRows ? 4 : 2>(piece, following, x, totals, dots);
 }
 
 // Some rows of a weight that have their scales in common. `next` is the strip that follows.
@@ -138,13 +129,14 @@ void strip_dots(const Strip& strip,
         const Piece piece = piece_of<F>(strip, begin, n_whole * (slice + 1) / plan.n_slices);
         Following following = {.next = strip.next,
                                .is_strip = plan.has_strips(),
+                               .is_stream = plan.is_stream,
                                .is_half = x.n > kTileRows,
                                .is_near = plan.is_near,
                                .is_dense = strip.is_dense};
         if (following.is_strip)
             following.next += begin * kBlockBytes * (strip.is_dense ? strip.n_rows : 1);
         for (int r = 0; r < x.n; r += kTileRows, following.next += kBlockBytes / 2)
-            piece_dots<F>(x.n_in_tile(r), plan.group_rows, piece, following, x.tile(r, begin),
+            piece_dots<F>(x.n_in_tile(r), piece, following, x.tile(r, begin),
                           scratch.totals[r / kTileRows], dots + r * kScaleBlock);
     }
 }
@@ -172,11 +164,11 @@ void block_dots(const Weight& w,
 }
 
 template <WeightFormat F>
-void product_in(const RowsProduct& a, ptrdiff_t near_bytes) noexcept {
+void product_in(const RowsProduct& a, bool streams) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
     const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.w.k, packed_part(scratch));
-    const Plan plan = plan_for<F>(a.n_rows, a.w.k, near_bytes);
+    const Plan plan = plan_for<F>(a.n_rows, a.w, streams);
     product_in_blocks(
         a, scratch.gate,
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
@@ -185,11 +177,11 @@ void product_in(const RowsProduct& a, ptrdiff_t near_bytes) noexcept {
 }
 
 template <WeightFormat F>
-void gate_up_in(const RowsGateUp& a, ptrdiff_t near_bytes) noexcept {
+void gate_up_in(const RowsGateUp& a, bool streams) noexcept {
     Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
     const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.gate.k, packed_part(scratch));
-    const Plan plan = plan_for<F>(a.n_rows, a.gate.k, near_bytes);
+    const Plan plan = plan_for<F>(a.n_rows, a.gate, streams);
     gate_up_in_blocks(
         a, scratch.gate, scratch.up,
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
@@ -206,19 +198,19 @@ size_t row_scratch_bytes(int k) noexcept {
 }
 
 void rows_product(const RowsProduct& a) noexcept {
-    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, kNearOf32k); });
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, false); });
 }
 
 void rows_gate_up(const RowsGateUp& a) noexcept {
-    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, kNearOf32k); });
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, false); });
 }
 
-void rows_product_in_48k(const RowsProduct& a) noexcept {
-    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, kNearOf48k); });
+void rows_product_streaming(const RowsProduct& a) noexcept {
+    with_format(a.w.format, [&]<WeightFormat F>() { product_in<F>(a, true); });
 }
 
-void rows_gate_up_in_48k(const RowsGateUp& a) noexcept {
-    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, kNearOf48k); });
+void rows_gate_up_streaming(const RowsGateUp& a) noexcept {
+    with_format(a.gate.format, [&]<WeightFormat F>() { gate_up_in<F>(a, true); });
 }
 
 }  // namespace baltoro::kernels::avx512_bf16

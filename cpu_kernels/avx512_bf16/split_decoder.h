@@ -12,18 +12,19 @@ constexpr int kUnit = 64;  // weights that are decoded together
 
 constexpr CodeBytes kCodeBytes = make_code_bytes(8);
 
-// Units of W weight rows as bf16, each as two vectors: of e4m3 codes those at even and those at odd
-// places, divided by kFp8Divisor and exact for every code; of bf16 weights the first and the
-// second half. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value / 256.
-// That fails for codes without an exponent and for NaN; where a unit of any row has one, a table
+// N units of each of W weight rows as bf16, each as two vectors: of e4m3 codes those at even and
+// those at odd places, divided by kFp8Divisor and exact for every code; of bf16 weights the first
+// and the second half. s eeee mmm moved into a bf16 whose upper exponent bits are 0111 is the value
+// / 256. That fails for codes without an exponent and for NaN; where any unit has one, a table
 // decodes them all.
 template <WeightFormat F>
 struct SplitDecoder {
-    template <int W>
-    void operator()(const uint8_t* at, ptrdiff_t row_bytes, __m512i (&to)[W][2]) const {
-        for (int s = 0; s < W; ++s)
-            for (int h = 0; h < 2; ++h)
-                to[s][h] = _mm512_loadu_si512(at + s * row_bytes + 64 * h);
+    template <int N, int W>
+    void operator()(const uint8_t* at, ptrdiff_t row_bytes, __m512i (&to)[N][W][2]) const {
+        for (int u = 0; u < N; ++u)
+            for (int s = 0; s < W; ++s)
+                for (int h = 0; h < 2; ++h)
+                    to[u][s][h] = _mm512_loadu_si512(at + s * row_bytes + 128 * u + 64 * h);
     }
 };
 
@@ -34,22 +35,25 @@ struct SplitDecoder<WeightFormat::fp8_block> {
     __m512i first_normal = _mm512_set1_epi8(2 * 8);
     __m512i n_normals = _mm512_set1_epi8(static_cast<char>(2 * (127 - 8)));
 
-    template <int W>
+    template <int N, int W>
     __attribute__((always_inline)) void operator()(const uint8_t* at,
                                                    ptrdiff_t row_bytes,
-                                                   __m512i (&to)[W][2]) const {
+                                                   __m512i (&to)[N][W][2]) const {
         __m512i largest = _mm512_setzero_si512();
+#pragma GCC unroll 2
+        for (int u = 0; u < N; ++u)
 #pragma GCC unroll 4
-        for (int s = 0; s < W; ++s) {
-            const __m512i codes = _mm512_loadu_si512(at + s * row_bytes);
-            const __m512i place = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
-            largest = s == 0 ? place : _mm512_max_epu8(largest, place);
-            to[s][0] = bf16_of(_mm512_slli_epi16(codes, 8));
-            to[s][1] = bf16_of(codes);
-        }
+            for (int s = 0; s < W; ++s) {
+                const __m512i codes = _mm512_loadu_si512(at + s * row_bytes + kUnit * u);
+                const __m512i place = _mm512_sub_epi8(_mm512_add_epi8(codes, codes), first_normal);
+                largest = u + s == 0 ? place : _mm512_max_epu8(largest, place);
+                to[u][s][0] = bf16_of(_mm512_slli_epi16(codes, 8));
+                to[u][s][1] = bf16_of(codes);
+            }
         if (__builtin_expect(_mm512_cmpge_epu8_mask(largest, n_normals) != 0, 0))
-            for (int s = 0; s < W; ++s)
-                look_up(_mm512_loadu_si512(at + s * row_bytes), to[s]);
+            for (int u = 0; u < N; ++u)
+                for (int s = 0; s < W; ++s)
+                    look_up(_mm512_loadu_si512(at + s * row_bytes + kUnit * u), to[u][s]);
     }
 
     // Of codes in the upper bytes of 16-bit lanes.

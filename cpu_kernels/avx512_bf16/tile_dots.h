@@ -26,16 +26,19 @@ struct Piece {
     bool is_last;        // or end here
 };
 
-// What is announced while a piece is multiplied: the group of rows after each group and `next`
-// after the last or, of the strip that follows, the part at `next`. Rows without gaps are announced
-// as one ascending stream, others row by row.
+// What is announced while a piece is multiplied: what lies a group of rows ahead, or kStreamAhead
+// in a stream, with `next` behind the last row; or, of the strip that follows, the part at `next`.
+// Rows without gaps are announced in ascending order, others row by row.
 struct Following {
     const uint8_t* next;
     bool is_strip;
-    bool is_half;   // of each block, since two tiles of activation rows go by
-    bool is_near;   // into the first cache level
-    bool is_dense;  // no gaps
+    bool is_stream;  // of rows without gaps, one by one
+    bool is_half;    // of each block, since two tiles of activation rows go by
+    bool is_near;    // into the first cache level
+    bool is_dense;   // no gaps
 };
+
+constexpr ptrdiff_t kStreamAhead = 8192;
 
 // What is announced into the second cache level comes into the first so many bytes before its use,
 // for more than two activation rows: for fewer that costs more than it gives (README.md).
@@ -70,11 +73,15 @@ __attribute__((noinline)) void tile_dots(const Piece& piece,
     const ptrdiff_t line_row = following.is_dense ? kBlockBytes : piece.row_bytes;
     const ptrdiff_t line_group =
         following.is_dense ? piece.n_whole * line_step : W * piece.row_bytes;
-    const uint8_t* ahead = following.is_strip ? following.next : piece.at + W * piece.row_bytes;
+    const uint8_t* ahead =
+        following.is_strip ? following.next
+                           : piece.at + (following.is_stream ? kStreamAhead : W * piece.row_bytes);
+    const uint8_t* const end = piece.at + piece.n_rows * piece.row_bytes;
     const SplitDecoder<F> decode;
     const int n_blocks = piece.n_whole + (piece.rest > 0);
     for (int i = 0; i < piece.n_rows; i += W, ahead += line_group) {
-        const uint8_t* line = !following.is_strip && i + W == piece.n_rows ? following.next : ahead;
+        const uint8_t* line =
+            following.is_strip || ahead < end ? ahead : following.next + (ahead - end);
         const uint8_t* at = piece.at + i * piece.row_bytes;
         ptrdiff_t row_bytes = piece.row_bytes;
         const __m512i* x_unit = x;
@@ -98,14 +105,13 @@ __attribute__((noinline)) void tile_dots(const Piece& piece,
             }
             if constexpr (W <= 2) {  // 3 % faster; for four there are too few registers
                 __m512i w[2][W][2];
-                decode(at, row_bytes, w[0]);
-                decode(at + kBlockBytes / 2, row_bytes, w[1]);
+                decode(at, row_bytes, w);
                 sums.begin_block(w, x_unit);
             } else {
                 __m512i w[1][W][2];
-                decode(at, row_bytes, w[0]);
+                decode(at, row_bytes, w);
                 sums.begin_block(w, x_unit);
-                decode(at + kBlockBytes / 2, row_bytes, w[0]);
+                decode(at + kBlockBytes / 2, row_bytes, w);
                 sums.multiply(w[0], x_unit + 2 * R);
             }
             sums.scale = _mm512_set1_ps(F == WeightFormat::bf16 ? 1.0f : piece.scale[b]);

@@ -18,6 +18,12 @@ inline __m512 sum_quads(__m512 v0, __m512 v1, __m512 v2, __m512 v3) {
     return _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
 }
 
+// The same of one vector, its sums in all lanes.
+inline __m512 sum_quads(__m512 v) {
+    const __m512 pairs = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0x4e));
+    return _mm512_add_ps(pairs, _mm512_shuffle_ps(pairs, pairs, 0xb1));
+}
+
 // Vectors of totals for each weight row, of up to eight activation rows.
 constexpr int kRowTotals = 2;
 
@@ -89,10 +95,15 @@ struct TileSums {
     }
 
     template <int T>
+    __m512 quads_of() const {
+        if constexpr (kPairs == 1) return sum_quads(block[0]);
+        return sum_quads(block_at<4 * T>(), block_at<4 * T + 1>(), block_at<4 * T + 2>(),
+                         block_at<4 * T + 3>());
+    }
+
+    template <int T>
     void end_block() {
-        const __m512 quads = sum_quads(block_at<4 * T>(), block_at<4 * T + 1>(),
-                                       block_at<4 * T + 2>(), block_at<4 * T + 3>());
-        total[T] = _mm512_fmadd_ps(quads, scale, total[T]);
+        total[T] = _mm512_fmadd_ps(quads_of<T>(), scale, total[T]);
     }
 
     template <int T, int N>
