@@ -61,7 +61,8 @@ void add_runtime(CLI::App& app, RuntimeOptions& options) {
            "where there are several nodes and the memory for it)")
         ->check(CLI::IsMember({"auto", "mapped", "copied"}))
         ->type_name("WHERE");
-    app.add_option("--chunk", options.chunk, "Most tokens of one prefill step; default 512")
+    app.add_option("--chunk", options.chunk,
+                   "Most tokens of one prefill step; default 512 to 2048, more for more experts")
         ->check(CLI::Range(1, 1 << 16))
         ->type_name("N");
 }

@@ -21,7 +21,7 @@ struct RuntimeOptions {
     std::string experts = "auto";   // auto, mapped, copied
     int threads = 0;                // 0: one per physical core
     int context_size = 0;           // 0: the checkpoint's max_position_embeddings
-    int chunk = 512;                // most rows of one step
+    int chunk = 0;                  // most tokens of a prefill step; 0: as the model needs
     int kv_tokens = 0;              // tokens that the KV cache holds; 0: one context
 };
 

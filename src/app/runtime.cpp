@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "app/chunk_size.h"
 #include "app/device_choice.h"
 #include "app/expert_memory.h"
 #include "app/gpu_memory.h"
@@ -143,7 +144,8 @@ Runtime make_runtime(const RuntimeOptions& options,
     const int n_threads = choose_threads(options, topology);
     runtime.team = std::make_unique<numa::Team>(numa::place_workers(topology, n_threads));
     const int kv_tokens = std::max(options.kv_tokens, context);
-    ModelLimits limits{std::min(options.chunk, context),
+    const int chunk = options.chunk == 0 ? default_chunk_size(runtime.config) : options.chunk;
+    ModelLimits limits{std::min(chunk, context),
                        (kv_tokens + device::kPageTokens - 1) / device::kPageTokens};
     runtime.device =
         make_device ? make_device(*runtime.team, isa) : choose_device(runtime, options, limits);

@@ -213,7 +213,7 @@ void announce(const ServeCommand& command, const Runtime& runtime, const std::st
 int serve(const ServeCommand& command, const DeviceMaker& make_device) {
     const bool logs_json = command.log_format == "json";
     set_log_format(logs_json ? LogLineFormat::json : LogLineFormat::text);
-    if (command.n_parallel > command.runtime.chunk)
+    if (command.runtime.chunk != 0 && command.n_parallel > command.runtime.chunk)
         throw Error(fmt::format("--parallel {} is more than --chunk {}: a step has that many rows",
                                 command.n_parallel, command.runtime.chunk));
     const StopSignals signals;
