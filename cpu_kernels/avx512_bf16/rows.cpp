@@ -18,8 +18,8 @@ namespace {
 // groups of four; more have groups of two.
 constexpr int kStreamRows = 2;
 constexpr int kWideRows = 4;
-constexpr ptrdiff_t kStripBytes = 128 * 1024;  // of weights
-constexpr int kStripRows = 32;                 // most weight rows of a strip
+constexpr ptrdiff_t kStripBytes = 256 * 1024;  // of weights
+constexpr int kStripRows = 64;                 // most weight rows of a strip
 constexpr ptrdiff_t kSliceBytes = 16 * 1024;   // of a tile's activations
 // Two groups of weight rows and the activations that the first cache level keeps, one group being
 // announced into it while the other is multiplied.
@@ -55,9 +55,10 @@ Plan plan_for(int n, const Weight& w, bool streams) {
     const int n_slices = static_cast<int>((x_bytes + kSliceBytes - 1) / kSliceBytes);
     if (n_slices == 1 && n <= kTileRows)
         return {.is_near = 2 * 2 * weight_bytes + x_bytes <= kNearGroups};
-    const ptrdiff_t fitting = kStripBytes / weight_bytes / 4 * 4;
-    const ptrdiff_t n_rows = fitting < 4 ? 4 : fitting < kStripRows ? fitting : kStripRows;
-    return {.n_slices = n_slices, .strip_rows = static_cast<int>(n_rows)};
+    int strip_rows = kStripRows;  // halved, so that strips of a block are even
+    while (strip_rows > 4 && strip_rows * weight_bytes > kStripBytes)
+        strip_rows /= 2;
+    return {.n_slices = n_slices, .strip_rows = strip_rows};
 }
 
 // In groups of W weight rows, then the others one by one.
