@@ -17,6 +17,7 @@ namespace {
 // Activation rows up to which weight rows go by one by one, where that is asked for, or else in
 // groups of four; more have groups of two.
 constexpr int kStreamRows = 2;
+constexpr ptrdiff_t kStreamBytes = 40 * 1024;  // of activations, all used for every weight row
 constexpr int kWideRows = 4;
 constexpr ptrdiff_t kStripBytes = 256 * 1024;  // of weights
 constexpr int kStripRows = 64;                 // most weight rows of a strip
@@ -49,7 +50,8 @@ template <WeightFormat F>
 Plan plan_for(int n, const Weight& w, bool streams) {
     const ptrdiff_t weight_bytes = static_cast<ptrdiff_t>(w.k) * kWeightBytes<F>;
     const ptrdiff_t x_bytes = static_cast<ptrdiff_t>(n < kTileRows ? n : kTileRows) * w.k * 2;
-    if (n <= kStreamRows && streams && w.stride == w.k) return {.is_near = true, .is_stream = true};
+    if (streams && n <= kStreamRows && x_bytes <= kStreamBytes && w.stride == w.k)
+        return {.is_near = true, .is_stream = true};
     // A group of four uses an activation four times, so it may come from the second level.
     if (n <= kWideRows) return {.is_near = 2 * 4 * weight_bytes + x_bytes <= kNearGroups};
     const int n_slices = static_cast<int>((x_bytes + kSliceBytes - 1) / kSliceBytes);
