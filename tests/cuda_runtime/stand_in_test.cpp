@@ -31,6 +31,7 @@ struct Bench {
         REQUIRE(cudaHostAlloc(&memory, kBytes, cudaHostAllocMapped) == cudaSuccess);
         pinned = static_cast<std::uint32_t*>(memory);
         std::memset(pinned, 0, kBytes);
+        REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
     }
     ~Bench() {
         cudaStreamSynchronize(stream);
