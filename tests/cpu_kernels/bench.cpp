@@ -24,6 +24,18 @@ namespace {
 constexpr int kHidden = 7168;
 constexpr int kWidth = 2048;
 constexpr size_t kMatrixBytes = size_t{kHidden} * kWidth;
+// kv_b: for each head the rows that make keys, then as many that make values.
+constexpr int kHeads = 64;
+constexpr int kHeadRows = 128;
+constexpr int kRank = 512;
+constexpr size_t kKeyBytes = size_t{kHeadRows} * kRank;  // of a head
+
+// Weights that a call reads.
+size_t weight_bytes(Product product) {
+    if (product == Product::transposed) return kHeads * kKeyBytes;
+    const bool is_gate_up = product == Product::rows_gate_up || product == Product::panels_gate_up;
+    return is_gate_up ? 2 * kMatrixBytes : kMatrixBytes;
+}
 
 double median(std::vector<double> values) {
     std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
@@ -45,6 +57,7 @@ struct Buffers {
     std::vector<float> gain = std::vector<float>(kMostRows, 0.5f);
     AlignedBytes x = aligned_bytes(size_t{kMostRows} * kHidden * 2);
     AlignedBytes activated = aligned_bytes(size_t{kMostRows} * kHidden * 2);
+    std::vector<float> queries = std::vector<float>(size_t{kMaxRows} * kHeadRows, 0.25f);
     std::vector<float> out = std::vector<float>(size_t{kMostRows} * kHidden);
     std::vector<AlignedBytes> scratch;
 
@@ -69,22 +82,24 @@ class Bench {
 
     // Median seconds of one call spread over the threads, weights cold.
     double seconds(const Op& op) {
-        const size_t bytes = op.gate_up ? 2 * kMatrixBytes : kMatrixBytes;
-        const size_t n_slots = pool_.size_bytes() / bytes;
-        const double flops = 2.0 * op.n_rows * static_cast<double>(bytes);
+        const size_t slot_bytes =
+            weight_bytes(op.product) * (op.product == Product::transposed ? 2 : 1);
+        const size_t n_slots = pool_.size_bytes() / slot_bytes;
+        const double flops = 2.0 * op.n_rows * static_cast<double>(slot_bytes);
         const int n_calls =
             std::clamp(static_cast<int>(5e10 / flops), 2, static_cast<int>(n_slots));
         std::vector<double> samples;
         for (int s = 0; s < o_.n_samples; ++s) {
             const size_t first = next_slot_ % n_slots;
             next_slot_ = first + static_cast<size_t>(n_calls);
-            samples.push_back(seconds_on_threads(
-                                  o_.n_threads, o_.clock,
-                                  [&](int t) {
-                                      for (size_t c = 0; c < static_cast<size_t>(n_calls); ++c)
-                                          call(op, pool_.data() + (first + c) % n_slots * bytes, t);
-                                  }) /
-                              n_calls);
+            samples.push_back(
+                seconds_on_threads(
+                    o_.n_threads, o_.clock,
+                    [&](int t) {
+                        for (size_t c = 0; c < static_cast<size_t>(n_calls); ++c)
+                            call(op, pool_.data() + (first + c) % n_slots * slot_bytes, t);
+                    }) /
+                n_calls);
         }
         return median(samples);
     }
@@ -111,17 +126,33 @@ class Bench {
         const Weight gate = weight(at, kWidth, kHidden);
         const Weight up = weight(at + kMatrixBytes, kWidth, kHidden);
         const Weight down = weight(at, kHidden, kWidth);
-        if (op.gate_up && op.panels)
+        if (op.product == Product::panels_gate_up)
             table_.panels_gate_up({gate, up, share(kWidth, t), x, op.n_rows, activated, scratch});
-        else if (op.gate_up)
+        if (op.product == Product::rows_gate_up)
             table_.rows_gate_up(
                 {gate, up, share(kWidth, t), x, kHidden, op.n_rows, activated, kWidth, scratch});
-        else if (op.panels)
+        if (op.product == Product::panels_product)
             table_.panels_product({down, share(kHidden, t), x, op.n_rows, buffers_.out.data(),
                                    kHidden, buffers_.gain.data(), nullptr, scratch});
-        else
+        if (op.product == Product::rows_product)
             table_.rows_product({down, share(kHidden, t), x, kWidth, op.n_rows, buffers_.out.data(),
                                  kHidden, buffers_.gain.data(), nullptr, scratch});
+        if (op.product == Product::transposed) call_transposed(op.n_rows, at, t);
+    }
+
+    // The heads' queries times their keys' rows.
+    void call_transposed(int n_rows, const uint8_t* at, int t) {
+        for (int h = kHeads * t / o_.n_threads; h < kHeads * (t + 1) / o_.n_threads; ++h) {
+            const size_t head = static_cast<size_t>(h);
+            table_.transposed_product({.w = weight(at + 2 * head * kKeyBytes, kHeadRows, kRank),
+                                       .range = {0, kHeadRows},
+                                       .x = buffers_.queries.data(),
+                                       .x_stride = kHeadRows,
+                                       .n_rows = n_rows,
+                                       .dst = buffers_.out.data() + head * kMaxRows * kRank,
+                                       .dst_stride = kRank,
+                                       .accumulate = false});
+        }
     }
 
     const Options& o_;
@@ -156,7 +187,7 @@ nlohmann::json measure(Bench& bench,
                        const std::string& pages,
                        const Machine& machine) {
     const double seconds = bench.seconds(op);
-    const double bytes = static_cast<double>(op.gate_up ? 2 * kMatrixBytes : kMatrixBytes);
+    const double bytes = static_cast<double>(weight_bytes(op.product));
     const double flops = 2.0 * bytes * op.n_rows;
     const double roofline =
         std::max(bytes / (machine.read_gb_s * 1e9), flops / (machine.peak_tflops * 1e12));

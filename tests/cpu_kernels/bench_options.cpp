@@ -13,7 +13,8 @@ namespace baltoro::kernels {
 
 const char kBenchHelp[] =
     "cpu_check [doctest options]   runs the checks\n"
-    "cpu_check --bench             measures the products at hidden 7168, expert width 2048\n"
+    "cpu_check --bench             measures the products at hidden 7168, expert width 2048,\n"
+    "                              transposed ones of 64 heads' keys, 128 x 512 each\n"
     "  --json FILE     also writes the results there (default: none)\n"
     "  --isa LEVEL     scalar, avx2, avx512, avx512_bf16, amx (default: the fastest of this CPU)\n"
     "  --threads N     pinned threads (default: one per CPU)\n"
@@ -141,12 +142,15 @@ std::vector<Op> ops_of(const Options& options) {
     std::erase_if(few, [](int n) { return n > kMaxRows; });
     if (options.isa == IsaLevel::scalar) many.clear();  // the reference
     std::vector<Op> ops;
-    for (const bool gate_up : {true, false}) {
-        for (const int n_rows : few)
-            ops.push_back({gate_up ? "rows_gate_up" : "rows_product", false, gate_up, n_rows});
-        for (const int n_rows : many)
-            ops.push_back({gate_up ? "panels_gate_up" : "panels_product", true, gate_up, n_rows});
-    }
+    const auto add = [&](const char* name, Product product, const std::vector<int>& rows) {
+        for (const int n_rows : rows)
+            ops.push_back({name, product, n_rows});
+    };
+    add("rows_gate_up", Product::rows_gate_up, few);
+    add("panels_gate_up", Product::panels_gate_up, many);
+    add("rows_product", Product::rows_product, few);
+    add("panels_product", Product::panels_product, many);
+    add("transposed", Product::transposed, few);
     std::erase_if(ops, [&](const Op& op) {
         return std::string_view(op.name).find(options.op) == std::string_view::npos;
     });

@@ -13,11 +13,12 @@ namespace baltoro::kernels {
 
 constexpr int kMostRows = 256;  // activation rows of the largest measured call
 
+enum class Product { rows_gate_up, panels_gate_up, rows_product, panels_product, transposed };
+
 // One measured call.
 struct Op {
     const char* name;
-    bool panels;
-    bool gate_up;
+    Product product;
     int n_rows;
 };
 

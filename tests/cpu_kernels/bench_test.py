@@ -53,6 +53,15 @@ class Bench(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual([line.split()[3] for line in result.stdout.splitlines()], ["2", "1"])
 
+    def test_the_transposed_product_reads_the_keys_of_all_heads(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "bench.json"
+            result = bench(*SMALL, "--json", path, "--isa", "scalar", "--op", "transposed", "--rows", 3)
+            self.assertEqual(result.returncode, 0, result)
+            (figure,) = json.loads(path.read_text())
+        self.assertEqual((figure["op"], figure["rows"]), ("transposed", 3))
+        self.assertAlmostEqual(figure["gb_s"], 64 * 128 * 512 / figure["us"] * 1e-3, delta=1e-6 * figure["gb_s"])
+
     def test_help_names_every_option_and_measures_nothing(self):
         result = bench("--help")
         self.assertEqual(result.returncode, 0)
