@@ -20,96 +20,109 @@ namespace {
 template <WeightFormat F>
 constexpr int kColumnVecs = F == WeightFormat::bf16 ? 2 : 4;
 
-// The column at which widen_fp8 leaves lane `lane` of vector `v`.
-constexpr int column_of_fp8(int v, int lane) {
-    return 4 * lane + v;
-}
-
+// Widened fp8 column 4 i + v is lane i of vector v.
 template <class V, WeightFormat F>
 inline void load_sums(const float* from, typename V::Vec (&to)[kColumnVecs<F>]) {
+    using Vec = typename V::Vec;
     if constexpr (F == WeightFormat::bf16) {
         to[0] = V::load(from);
         to[1] = V::load(from + V::kLanes);
         V::deinterleave(to);
     } else {
-        float ordered[V::kLanes];
-        for (int v = 0; v < kColumnVecs<F>; ++v) {
-            for (int lane = 0; lane < V::kLanes; ++lane)
-                ordered[lane] = from[column_of_fp8(v, lane)];
-            to[v] = V::load(ordered);
+        Vec half[2][2];
+        for (int h = 0; h < 2; ++h, from += 2 * V::kLanes)
+            load_sums<V, WeightFormat::bf16>(from, half[h]);
+        for (int v = 0; v < 2; ++v) {
+            Vec pair[2] = {half[0][v], half[1][v]};
+            V::deinterleave(pair);
+            to[v] = pair[0];
+            to[v + 2] = pair[1];
         }
     }
 }
 
 template <class V, WeightFormat F>
 inline void store_sums(typename V::Vec (&from)[kColumnVecs<F>], float* to) {
+    using Vec = typename V::Vec;
     if constexpr (F == WeightFormat::bf16) {
         V::interleave(from);
         V::store(to, from[0]);
         V::store(to + V::kLanes, from[1]);
     } else {
-        float lanes[V::kLanes];
-        for (int v = 0; v < kColumnVecs<F>; ++v) {
-            V::store(lanes, from[v]);
-            for (int lane = 0; lane < V::kLanes; ++lane)
-                to[column_of_fp8(v, lane)] = lanes[lane];
+        Vec even[2] = {from[0], from[2]};
+        Vec odd[2] = {from[1], from[3]};
+        V::interleave(even);
+        V::interleave(odd);
+        for (int h = 0; h < 2; ++h, to += 2 * V::kLanes) {
+            Vec pair[2] = {even[h], odd[h]};
+            store_sums<V, WeightFormat::bf16>(pair, to);
         }
     }
 }
 
-// Fp8 columns come from memory, 64 bytes of a row at a time, which no CPU foresees; bf16 is the
+// Fp8 columns are gone through a piece of each row at a time, which no CPU foresees: the piece is
+// announced 16 rows ahead, and a narrow one with the rest of its row the first time. Bf16 is the
 // latent cache, just read.
-template <WeightFormat F>
+template <WeightFormat F, int Columns>
 __attribute__((always_inline)) inline void announce_row(const TransposedProduct& a,
                                                         int i,
                                                         int j,
-                                                        int n_columns) {
+                                                        bool is_first) {
     if constexpr (F == WeightFormat::fp8_block) {
         constexpr int kRowsAhead = 16;
         const int ahead = i + kRowsAhead;
         const bool is_inside = ahead < a.range.end;
         const int row = is_inside ? ahead : ahead - (a.range.end - a.range.begin);
         if (row < a.range.begin) return;  // a short range
-        const uint8_t* at = weight_row(a.w, row) + (is_inside ? j : j + n_columns);
-        announce_lines<64, kFirstLevel>(at);
+        const uint8_t* at = weight_row(a.w, row) + (is_inside ? j : j + Columns);
+        announce_lines<Columns, kFirstLevel>(at);
+        if (Columns <= 64 && is_first && is_inside)
+            for (int column = Columns; column < a.w.k; column += 64)
+                announce_lines<64, kSecondLevel>(at + column);
     }
 }
 
-// Columns from j on for R activation rows.
-template <class V, WeightFormat F, int R>
+// U units of columns from j on for R activation rows.
+template <class V, WeightFormat F, int R, int U>
 void transposed_columns(const TransposedProduct& a, int r0, int j) noexcept {
     constexpr int kVecs = kColumnVecs<F>;
+    constexpr int kColumns = kVecs * V::kLanes;
     const typename V::Decoder decoder;
-    typename V::Vec sum[R][kVecs];
-    for (int r = 0; r < R; ++r) {
-        if (a.accumulate) {
-            load_sums<V, F>(a.dst + (r0 + r) * a.dst_stride + j, sum[r]);
-            continue;
+    typename V::Vec sum[R][U][kVecs];
+    for (int r = 0; r < R; ++r)
+        for (int u = 0; u < U; ++u) {
+            if (a.accumulate) {
+                load_sums<V, F>(a.dst + (r0 + r) * a.dst_stride + j + u * kColumns, sum[r][u]);
+                continue;
+            }
+            for (int v = 0; v < kVecs; ++v)
+                sum[r][u][v] = V::zero();
         }
-        for (int v = 0; v < kVecs; ++v)
-            sum[r][v] = V::zero();
-    }
     for (int i = a.range.begin; i < a.range.end; ++i) {
-        announce_row<F>(a, i, j, kVecs * V::kLanes);
+        announce_row<F, U * kColumns>(a, i, j, r0 == 0 && j == 0);
         const uint8_t* from = weight_row(a.w, i) + static_cast<ptrdiff_t>(j) * kWeightBytes<F>;
         const float* x = a.x + r0 * a.x_stride + i - a.range.begin;
-        typename V::Vec w[kVecs];
-        float scale = 1.0f;
-        if constexpr (F == WeightFormat::bf16) {
-            V::split_bf16(from, w);
-        } else {
-            V::widen_fp8(decoder, from, w);
-            scale = kFp8Divisor * scale_row(a.w, i)[j / kScaleBlock];
-        }
-        for (int r = 0; r < R; ++r) {
-            const float factor = x[r * a.x_stride];
-            const auto f = V::set(F == WeightFormat::bf16 ? factor : factor * scale);
-            for (int v = 0; v < kVecs; ++v)
-                sum[r][v] = V::fma(f, w[v], sum[r][v]);
+#pragma GCC unroll 4
+        for (int u = 0; u < U; ++u, from += kColumns * kWeightBytes<F>) {
+            typename V::Vec w[kVecs];
+            float scale = 1.0f;
+            if constexpr (F == WeightFormat::bf16) {
+                V::split_bf16(from, w);
+            } else {
+                V::widen_fp8(decoder, from, w);
+                scale = kFp8Divisor * scale_row(a.w, i)[(j + u * kColumns) / kScaleBlock];
+            }
+            for (int r = 0; r < R; ++r) {
+                const float factor = x[r * a.x_stride];
+                const auto f = V::set(F == WeightFormat::bf16 ? factor : factor * scale);
+                for (int v = 0; v < kVecs; ++v)
+                    sum[r][u][v] = V::fma(f, w[v], sum[r][u][v]);
+            }
         }
     }
     for (int r = 0; r < R; ++r)
-        store_sums<V, F>(sum[r], a.dst + (r0 + r) * a.dst_stride + j);
+        for (int u = 0; u < U; ++u)
+            store_sums<V, F>(sum[r][u], a.dst + (r0 + r) * a.dst_stride + j + u * kColumns);
 }
 
 // Columns from j on, one by one, for shapes that are no multiple of the vectors.
@@ -134,21 +147,32 @@ void transposed_end(const TransposedProduct& a, int j) noexcept {
         }
 }
 
+// All whole units of columns for R activation rows, U of them at a time.
+template <class V, WeightFormat F, int R, int U>
+void transposed_rows(const TransposedProduct& a, int r0) noexcept {
+    constexpr int kColumns = kColumnVecs<F> * V::kLanes;
+    int j = 0;
+    for (; j + U * kColumns <= a.w.k; j += U * kColumns)
+        transposed_columns<V, F, R, U>(a, r0, j);
+    for (; j + kColumns <= a.w.k; j += kColumns)
+        transposed_columns<V, F, R, 1>(a, r0, j);
+}
+
 template <class V, WeightFormat F>
 void transposed_product_in(const TransposedProduct& a) noexcept {
     constexpr int kColumns = kColumnVecs<F> * V::kLanes;
     constexpr int kRows = V::kTransposedRows * 2 / kColumnVecs<F>;
-    int j = 0;
-    for (; j + kColumns <= a.w.k; j += kColumns) {
-        int r = 0;
-        for (; r + kRows <= a.n_rows; r += kRows)
-            transposed_columns<V, F, kRows>(a, r, j);
-        for (; r + kRows / 2 <= a.n_rows; r += kRows / 2)
-            transposed_columns<V, F, kRows / 2>(a, r, j);
-        for (; r < a.n_rows; ++r)
-            transposed_columns<V, F, 1>(a, r, j);
-    }
-    transposed_end<V, F>(a, j);
+    const int whole_end = a.w.k / kColumns * kColumns;
+    int r = a.n_rows / kRows * kRows;
+    for (int j = 0; j < whole_end; j += kColumns)
+        for (int r0 = 0; r0 < r; r0 += kRows)
+            transposed_columns<V, F, kRows, 1>(a, r0, j);
+    // Fewer rows leave registers for more columns.
+    for (; r + kRows / 2 <= a.n_rows; r += kRows / 2)
+        transposed_rows<V, F, kRows / 2, 2>(a, r);
+    for (; r < a.n_rows; ++r)
+        transposed_rows<V, F, 1, 4>(a, r);
+    transposed_end<V, F>(a, whole_end);
 }
 
 template <class V>

@@ -26,13 +26,17 @@ void check_transposed(
     const int length = range.end - range.begin;
     const std::vector<float> x = random_floats(static_cast<size_t>(n_rows) * (length + 2), 31);
     const int stride = w.k + 3;
-    std::vector<float> dst(static_cast<size_t>(n_rows) * stride, 4.0f);
+    // Every column begins with something else, or sums in the wrong order would not show.
+    std::vector<float> dst;
+    for (int i = 0; i < n_rows * stride; ++i)
+        dst.push_back(4.0f + 0.25f * static_cast<float>(i % stride));
     level.table.transposed_product(
         {w.view(), range, x.data(), length + 2, n_rows, dst.data(), stride, accumulate});
     for (int r = 0; r < n_rows; ++r)
         for (int j = 0; j < stride; ++j) {
-            Expected e{accumulate || j >= w.k ? 4.0 : 0.0, 0.0};
-            double magnitude = 4.0;
+            const double before = 4.0 + 0.25 * j;
+            Expected e{accumulate || j >= w.k ? before : 0.0, 0.0};
+            double magnitude = before;
             for (int i = range.begin; i < range.end && j < w.k; ++i) {
                 const double product =
                     static_cast<double>(
@@ -71,19 +75,20 @@ TEST_CASE("transposed_product sums over its range of weight rows") {
 
 TEST_CASE("a row of the transposed product has the same bits beside any other rows") {
     constexpr int kN = 170;
+    constexpr int kK = 301;
     for (const CheckedLevel& level : checked_levels()) {
         CAPTURE(level.name);
-        const WeightCase w(WeightFormat::fp8_block, kN, 205, Fill::normal, 33);
+        const WeightCase w(WeightFormat::fp8_block, kN, kK, Fill::normal, 33);
         const std::vector<float> x = random_floats(size_t{16} * kN, 34);
         const auto product = [&](int n_rows) {
-            std::vector<float> dst(static_cast<size_t>(n_rows) * 205);
+            std::vector<float> dst(static_cast<size_t>(n_rows) * kK);
             level.table.transposed_product(
-                {w.view(), {0, kN}, x.data(), kN, n_rows, dst.data(), 205, false});
+                {w.view(), {0, kN}, x.data(), kN, n_rows, dst.data(), kK, false});
             return dst;
         };
         const std::vector<float> all = product(16);
         for (int n_rows = 1; n_rows < 16; ++n_rows)
-            CHECK(std::memcmp(product(n_rows).data(), all.data(), sizeof(float) * n_rows * 205) ==
+            CHECK(std::memcmp(product(n_rows).data(), all.data(), sizeof(float) * n_rows * kK) ==
                   0);
     }
 }
