@@ -22,9 +22,6 @@ constexpr int kWideRows = 4;
 constexpr ptrdiff_t kStripBytes = 256 * 1024;  // of weights
 constexpr int kStripRows = 64;                 // most weight rows of a strip
 constexpr ptrdiff_t kSliceBytes = 16 * 1024;   // of a tile's activations
-// Two groups of weight rows and the activations that the first cache level keeps, one group being
-// announced into it while the other is multiplied.
-constexpr ptrdiff_t kNearGroups = 24 * 1024;
 
 struct alignas(64) Scratch {
     BlockDots gate;
@@ -53,10 +50,10 @@ Plan plan_for(int n, const Weight& w, bool streams) {
     if (streams && n <= kStreamRows && x_bytes <= kStreamBytes && w.stride == w.k)
         return {.is_near = true, .is_stream = true};
     // A group of four uses an activation four times, so it may come from the second level.
-    if (n <= kWideRows) return {.is_near = 2 * 4 * weight_bytes + x_bytes <= kNearGroups};
+    if (n <= kWideRows) return {.is_near = 4 * weight_bytes + x_bytes <= kNearBytes};
     const int n_slices = static_cast<int>((x_bytes + kSliceBytes - 1) / kSliceBytes);
     if (n_slices == 1 && n <= kTileRows)
-        return {.is_near = 2 * 2 * weight_bytes + x_bytes <= kNearGroups};
+        return {.is_near = 2 * weight_bytes + x_bytes <= kNearBytes};
     int strip_rows = kStripRows;  // halved, so that strips of a block are even
     while (strip_rows > 4 && strip_rows * weight_bytes > kStripBytes)
         strip_rows /= 2;
@@ -65,33 +62,26 @@ Plan plan_for(int n, const Weight& w, bool streams) {
 
 // In groups of W weight rows, then the others one by one.
 template <WeightFormat F, int R, int W>
-void group_dots(Piece piece,
-                const Following& following,
-                const __m512i* x,
-                __m512* totals,
-                float* dots) noexcept {
+void group_dots(Piece piece, const Following& following, Tile tile) noexcept {
     const int others = piece.n_rows % W;
     piece.n_rows -= others;
-    tile_dots<F, R, W>(piece, following, x, totals, dots);
+    tile_dots<F, R, W>(piece, following, tile);
     if (others == 0) return;
     const int done = piece.n_rows;
     piece.at += done * piece.row_bytes;
     piece.n_rows = others;
-    tile_dots<F, R, 1>(piece, following, x, totals + kRowTotals * done, dots + done);
+    tile.totals += kRowTotals * done;
+    tile.dots += done;
+    tile_dots<F, R, 1>(piece, following, tile);
 }
 
 template <WeightFormat F, int R = 1>
-void piece_dots(int n,
-                const Piece& piece,
-                const Following& following,
-                const __m512i* x,
-                __m512* totals,
-                float* dots) noexcept {
+void piece_dots(const Piece& piece, const Following& following, const Tile& tile) noexcept {
     if constexpr (R < kTileRows)
-        if (n > R) return piece_dots<F, R + 1>(n, piece, following, x, totals, dots);
+        if (tile.n > R) return piece_dots<F, R + 1>(piece, following, tile);
     if constexpr (R <= kStreamRows)
-        if (following.is_stream) return tile_dots<F, R, 1>(piece, following, x, totals, dots);
-    group_dots<F, R, R <= kWideRows ? 4 : 2>(piece, following, x, totals, dots);
+        if (following.is_stream) return tile_dots<F, R, 1>(piece, following, tile);
+    group_dots<F, R, R <= kWideRows ? 4 : 2>(piece, following, tile);
 }
 
 // Some rows of a weight that have their scales in common. `next` is the strip that follows.
@@ -119,13 +109,26 @@ Piece piece_of(const Strip& strip, int begin, int end) {
             .is_last = end == n_whole};
 }
 
+// What all strips of a call meet.
+struct Call {
+    Plan plan;
+    PackedRows x;
+    Scratch& scratch;
+};
+
 template <WeightFormat F>
-void strip_dots(const Strip& strip,
-                const Plan& plan,
-                const PackedRows& x,
-                Scratch& scratch,
-                float* dots) noexcept {
+Call call_for(
+    const ActivationRows& x, int n_rows, const Weight& w, bool streams, void* scratch_memory) {
+    Scratch& scratch = *static_cast<Scratch*>(scratch_memory);
+    return {plan_for<F>(n_rows, w, streams), pack_rows<F>(x, n_rows, w.k, packed_part(scratch)),
+            scratch};
+}
+
+template <WeightFormat F>
+void strip_dots(const Call& call, const Strip& strip, float* dots) noexcept {
     constexpr ptrdiff_t kBlockBytes = kScaleBlock * kWeightBytes<F>;
+    const Plan& plan = call.plan;
+    const PackedRows& x = call.x;
     const int n_whole = strip.k / kScaleBlock;
     for (int slice = 0; slice < plan.n_slices; ++slice) {
         const int begin = n_whole * slice / plan.n_slices;
@@ -139,22 +142,24 @@ void strip_dots(const Strip& strip,
         if (following.is_strip)
             following.next += begin * kBlockBytes * (strip.is_dense ? strip.n_rows : 1);
         for (int r = 0; r < x.n; r += kTileRows, following.next += kBlockBytes / 2)
-            piece_dots<F>(x.n_in_tile(r), piece, following, x.tile(r, begin),
-                          scratch.totals[r / kTileRows], dots + r * kScaleBlock);
+            piece_dots<F>(piece, following,
+                          {.n = x.n_in_tile(r),
+                           .x = x.tile(r, begin),
+                           .totals = call.scratch.totals[r / kTileRows],
+                           .dots = dots + r * kScaleBlock});
     }
 }
 
-// Rows of w in [begin, end), which have their scales in common; `after` follows them.
+// Rows of w in `range`, which have their scales in common; `after` follows them.
 template <WeightFormat F>
-void block_dots(const Weight& w,
+void block_dots(const Call& call,
+                const Weight& w,
                 RowRange range,
-                const Plan& plan,
-                const PackedRows& x,
                 const uint8_t* after,
-                Scratch& scratch,
                 BlockDots& dots) noexcept {
-    for (int i = range.begin; i < range.end; i += plan.strip_rows) {
-        const int next = i + plan.strip_rows < range.end ? i + plan.strip_rows : range.end;
+    for (int i = range.begin; i < range.end; i += call.plan.strip_rows) {
+        const int next =
+            i + call.plan.strip_rows < range.end ? i + call.plan.strip_rows : range.end;
         const Strip strip = {.at = weight_row(w, i),
                              .next = next < range.end ? weight_row(w, next) : after,
                              .row_bytes = w.stride * kWeightBytes<F>,
@@ -162,33 +167,29 @@ void block_dots(const Weight& w,
                              .k = w.k,
                              .scale = scale_row(w, i),
                              .is_dense = w.stride == w.k};
-        strip_dots<F>(strip, plan, x, scratch, &dots[0][i - range.begin]);
+        strip_dots<F>(call, strip, &dots[0][i - range.begin]);
     }
 }
 
 template <WeightFormat F>
 void product_in(const RowsProduct& a, bool streams) noexcept {
-    Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
-    const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.w.k, packed_part(scratch));
-    const Plan plan = plan_for<F>(a.n_rows, a.w, streams);
+    const Call call = call_for<F>({a.x, a.x_stride}, a.n_rows, a.w, streams, a.scratch);
     product_in_blocks(
-        a, scratch.gate,
+        a, call.scratch.gate,
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
-            block_dots<F>(w, {begin, end}, plan, x, after, scratch, dots);
+            block_dots<F>(call, w, {begin, end}, after, dots);
         });
 }
 
 template <WeightFormat F>
 void gate_up_in(const RowsGateUp& a, bool streams) noexcept {
-    Scratch& scratch = *static_cast<Scratch*>(a.scratch);
     if (a.n_rows == 0) return;
-    const PackedRows x = pack_rows<F>({a.x, a.x_stride}, a.n_rows, a.gate.k, packed_part(scratch));
-    const Plan plan = plan_for<F>(a.n_rows, a.gate, streams);
+    const Call call = call_for<F>({a.x, a.x_stride}, a.n_rows, a.gate, streams, a.scratch);
     gate_up_in_blocks(
-        a, scratch.gate, scratch.up,
+        a, call.scratch.gate, call.scratch.up,
         [&](const Weight& w, int begin, int end, const uint8_t* after, BlockDots& dots) {
-            block_dots<F>(w, {begin, end}, plan, x, after, scratch, dots);
+            block_dots<F>(call, w, {begin, end}, after, dots);
         },
         gate_times_up);
 }

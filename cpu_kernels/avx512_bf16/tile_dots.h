@@ -26,6 +26,14 @@ struct Piece {
     bool is_last;        // or end here
 };
 
+// Activation rows that meet a piece, packed from its first block on.
+struct Tile {
+    int n;
+    const __m512i* x;
+    __m512* totals;  // between pieces, kRowTotals for each weight row
+    float* dots;     // [n][kScaleBlock], the piece's first row in front
+};
+
 // What is announced while a piece is multiplied: what lies a group of rows ahead, or kStreamAhead
 // in a stream, with `next` behind the last row; or, of the strip that follows, the part at `next`.
 // Rows without gaps are announced in ascending order, others row by row.
@@ -60,14 +68,12 @@ __attribute__((always_inline)) inline void announce_block(const Following& follo
         announce<W, BlockBytes>(true, [&](int s) { return at + s * row_bytes + kNearAhead; });
 }
 
-// dots[r][s] = the products of R activation rows and the piece's rows, a multiple of W; before
-// their last piece the totals are kept, kRowTotals vectors for each weight row.
+// The products of the tile's rows, R of them, and the piece's, a multiple of W: its dots with the
+// last piece, totals before.
 template <WeightFormat F, int R, int W>
 __attribute__((noinline)) void tile_dots(const Piece& piece,
                                          const Following& following,
-                                         const __m512i* x,
-                                         __m512* totals,
-                                         float* dots) noexcept {
+                                         const Tile& tile) noexcept {
     constexpr ptrdiff_t kBlockBytes = kScaleBlock * kWeightBytes<F>;
     const ptrdiff_t line_step = following.is_dense ? W * kBlockBytes : kBlockBytes;
     const ptrdiff_t line_row = following.is_dense ? kBlockBytes : piece.row_bytes;
@@ -84,13 +90,13 @@ __attribute__((noinline)) void tile_dots(const Piece& piece,
             following.is_strip || ahead < end ? ahead : following.next + (ahead - end);
         const uint8_t* at = piece.at + i * piece.row_bytes;
         ptrdiff_t row_bytes = piece.row_bytes;
-        const __m512i* x_unit = x;
+        const __m512i* x_unit = tile.x;
         uint8_t padded[W][kBlockBytes];
         TileSums<R, W> sums;
         if (piece.is_first)
             sums.clear();
         else
-            sums.resume(totals + kRowTotals * i);
+            sums.resume(tile.totals + kRowTotals * i);
         for (int b = 0; b < n_blocks; ++b) {
             if (b == piece.n_whole) {
                 memset(padded, 0, sizeof padded);
@@ -118,10 +124,11 @@ __attribute__((noinline)) void tile_dots(const Piece& piece,
             at += kBlockBytes;
             x_unit += kRowBlockVectors * R;
         }
+        sums.end();
         if (piece.is_last)
-            sums.store(F == WeightFormat::bf16 ? 1.0f : kFp8Divisor, dots + i, kScaleBlock);
+            sums.store(F == WeightFormat::bf16 ? 1.0f : kFp8Divisor, tile.dots + i, kScaleBlock);
         else
-            sums.keep(totals + kRowTotals * i);
+            sums.keep(tile.totals + kRowTotals * i);
     }
 }
 

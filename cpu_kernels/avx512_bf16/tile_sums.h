@@ -78,13 +78,19 @@ struct TileSums {
             }
     }
 
-    // Ends a block, to go on with the next later; stores kTotals vectors.
-    void keep(__m512* totals) {
-        keep_from<0>(totals);
+    // Ends the last block; then come keep() or store().
+    void end() {
+        end_from<0>();
     }
 
-    // Ends the last block; dots[r][s] = the pair's total times `factor`.
-    void store(float factor, float* dots, ptrdiff_t stride) {
+    // Stores kTotals vectors for resume().
+    void keep(__m512* totals) const {
+        for (int t = 0; t < kTotals; ++t)
+            totals[t] = total[t];
+    }
+
+    // dots[r][s] = the pair's total times `factor`.
+    void store(float factor, float* dots, ptrdiff_t stride) const {
         store_from<0>(factor, dots, stride);
     }
 
@@ -123,18 +129,16 @@ struct TileSums {
     }
 
     template <int T>
-    void keep_from(__m512* totals) {
+    void end_from() {
         if constexpr (T < kTotals) {
             end_block<T>();
-            totals[T] = total[T];
-            keep_from<T + 1>(totals);
+            end_from<T + 1>();
         }
     }
 
     template <int T>
-    void store_from(float factor, float* dots, ptrdiff_t stride) {
+    void store_from(float factor, float* dots, ptrdiff_t stride) const {
         if constexpr (T < kTotals) {
-            end_block<T>();
             const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(total[T]),
                                               _mm512_extractf32x8_ps(total[T], 1));
             const __m128 quad =
